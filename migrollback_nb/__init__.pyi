@@ -43,6 +43,7 @@ from .core.results import (
     Plan,
     PolicyChange,
     Preview,
+    ProgramSql,
     Proof,
     PruneResult,
     RecordResult,
@@ -56,6 +57,7 @@ from .core.results import (
     Target,
     Template,
     Verification,
+    WrittenSql,
 )
 from .database.settings import Timeouts
 from .display.graph.picture import Graph
@@ -70,6 +72,7 @@ from .history.meanings import columns
 from .migrations import Migrations, connect
 from .operations.audit_file import check_audit_log
 from .replay.folder import template, verify
+from .replay.render import render
 from .runbook.checklist import Checklist
 from .runbook.run import RunbookState
 
@@ -119,6 +122,7 @@ __all__ = [
     "Plan",
     "PolicyChange",
     "Preview",
+    "ProgramSql",
     "Proof",
     "PruneResult",
     "RecordResult",
@@ -139,12 +143,14 @@ __all__ = [
     "Timeouts",
     "UsageError",
     "Verification",
+    "WrittenSql",
     "check_audit_log",
     "columns",
     "compare",
     "connect",
     "panels",
     "parse",
+    "render",
     "template",
     "verify",
 ]

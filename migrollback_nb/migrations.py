@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from migrollback_nb.core.results import Foreseen, NothingToRollBack, Proof, Rehearsal, RunbookFiles, Template
+    from migrollback_nb.core.times import When
     from migrollback_nb.database.progress import Progress, RollbackCallback
     from migrollback_nb.database.settings import Timeouts
     from migrollback_nb.display.graph.picture import Graph
@@ -135,6 +136,9 @@ class Migrations(HistoryQuestions):
         name: str | Sequence[str] | None = None,
         *,
         deploy: str | None = None,
+        to: str | None = None,
+        last: int | None = None,
+        since: When | None = None,
         select: str | Sequence[str] | None = None,
         exclude: str | Sequence[str] | None = None,
         **options: Unpack[RehearsalOptions],
@@ -144,6 +148,9 @@ class Migrations(HistoryQuestions):
         name: str | Sequence[str] | None = None,
         *,
         deploy: str | None = None,
+        to: str | None = None,
+        last: int | None = None,
+        since: When | None = None,
         select: str | Sequence[str] | None = None,
         exclude: str | Sequence[str] | None = None,
         chain: bool = False,
@@ -162,11 +169,9 @@ class Migrations(HistoryQuestions):
         Parameters
         ----------
         name : str or sequence of str, optional
-            The migration, or several in the order in which they are to be rolled back.
-        deploy : str, optional
-            Instead of a name: the label of a deploy, for exactly what it brought and is still applied.
-        select, exclude : str or sequence of str, optional
-            Instead of a name: a selector, closed over all that depends on what it means; one of what is left out.
+            The migration, or several, in any order.
+        deploy, to, last, since, select, exclude
+            Instead of a name: a range or a selection, as of `preview`.
         chain : bool
             True: with all that must be rolled back before it.
         on : str, optional
@@ -176,7 +181,7 @@ class Migrations(HistoryQuestions):
         consent : bool
             True: also when undoing does not undo all that the SQL does (nextval, COPY to a file ...).
         lock_timeout : str, optional
-            Longest wait for one lock; by default that of the timeouts, 500ms. There is one try.
+            Longest wait for one lock, tried once; by default that of the timeouts, 500ms.
         statement_timeout : str, optional
             Longest time for all of it, ``30s`` by default: it holds the locks that the rollback would hold.
         max_stall : str, optional
@@ -190,8 +195,7 @@ class Migrations(HistoryQuestions):
         -------
         Rehearsal or NothingToRollBack
             Also when the rollback would fail: ``success`` and ``failure`` say so. Its fingerprint makes `rollback`
-            refuse when anything has changed since. A deploy that brought nothing, or is rolled back already, has
-            nothing to rehearse.
+            refuse when anything has changed since. An empty range has nothing to rehearse.
 
         Raises
         ------
@@ -202,16 +206,17 @@ class Migrations(HistoryQuestions):
         RehearsalStopped
             When others would have waited for longer than max_stall: of the rollback nothing is known then.
         UsageError
-            When the schema cannot be copied to where it is to be rehearsed, or there is no deploy of this label.
+            When the schema cannot be copied to where it is to be rehearsed, or a range is none.
         """
-        from migrollback_nb.operations.preview import nothing_in, steps_of
+        from migrollback_nb.operations.ranges import nothing_in
         from migrollback_nb.operations.rehearse import rehearse
         from migrollback_nb.replay.rehearse_on_copy import rehearse_on_copy
 
-        closed = self._closed(select, exclude)
-        names = steps_of(self.database, name, chain=chain, deploy=deploy, closed=closed)
-        if not names:
-            return nothing_in(self.database, deploy, closed)
+        found = self._found(
+            name, chain=chain, deploy=deploy, to=to, last=last, since=since, select=select, exclude=exclude
+        )
+        if not (names := found.steps):
+            return nothing_in(self.database, found)
         options: dict[str, Any] = {"consent": consent, "statement_timeout": statement_timeout}
         if on is not None:
             return self.rehearse_by(partial(rehearse_on_copy, self.database, on=on, **options), names)

@@ -185,8 +185,9 @@ class Django(ProgramTool):
         (root / "settings.py").write_text(
             "import os\n"
             "INSTALLED_APPS = ['shop']\nUSE_TZ = True\nDEFAULT_AUTO_FIELD = 'django.db.models.BigAutoField'\n"
-            "DATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': os.environ['PGDATABASE'],\n"
-            "    'USER': os.environ['PGUSER'], 'HOST': os.environ['PGHOST'], 'PORT': os.environ['PGPORT']}}\n"
+            "said = os.environ.get\n"
+            "DATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': said('PGDATABASE', 'none'),\n"
+            "    'USER': said('PGUSER'), 'HOST': said('PGHOST'), 'PORT': said('PGPORT')}}\n"
         )
         (root / "manage.py").write_text(
             "import os, sys\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'settings')\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,8 @@ from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.html import visible
 from migrollback_nb.core.selectors.near import close_to
 from migrollback_nb.database.settings import milliseconds
+from migrollback_nb.operations.attempts import read_id
+from migrollback_nb.operations.ranges import asked
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import (
@@ -23,22 +24,25 @@ if TYPE_CHECKING:
         CheckResult,
         Foreseen,
         InstallResult,
+        NothingToRollBack,
         Plan,
+        Range,
         Rehearsal,
         SyncResult,
         Template,
         Verification,
+        WrittenSql,
     )
 
 
-def plan(call: Call) -> Plan:
-    """The order in which what is named or selected would be rolled back. Does not write."""
+def plan(call: Call) -> Plan | NothingToRollBack:
+    """The order in which what is named, selected or in a range would be rolled back. Does not write."""
     args = call.args
-    if (args.name is None) == (args.select is None):
-        raise UsageError(
-            "plan takes a migration's name or --select SELECTOR, one of them", hint="migrollback list shows them."
-        )
-    return call.db.plan(args.name if args.select is None else args.select, args.exclude)
+    meant = what_is_meant(args)
+    if meant.names or meant.select:
+        select: str | list[str] = args.select or (args.names[0] if len(args.names) == 1 else args.names)
+        return call.db.plan(select, args.exclude)
+    return call.db.plan(to=args.to, last=args.last, since=args.since, deploy=args.deploy, chain=args.chain)
 
 
 def check(call: Call) -> CheckResult:
@@ -50,46 +54,56 @@ def check(call: Call) -> CheckResult:
 # -- rollback and rehearsal --------------------------------------------------------------------------------------------
 
 
-def what_is_meant(args: argparse.Namespace) -> str:
-    """What rollback or rehearse is asked for, in words; pure.
+def what_is_meant(args: argparse.Namespace) -> Range:
+    """What rollback, plan or rehearse is asked for; pure.
 
     Raises
     ------
     UsageError
         When it is not one thing.
     """
-    if [args.name, args.deploy, args.select].count(None) != 2:
+    given = [bool(args.names), *(getattr(args, key) is not None for key in ("to", "last", "since", "deploy", "select"))]
+    if given.count(True) != 1:
         raise UsageError(
-            f"{args.command} takes a migration's name, --deploy LABEL or --select SELECTOR, one of them",
+            f"{args.command} takes names of migrations, --to NAME, --last N, --since TIME, --deploy LABEL or --select"
+            " SELECTOR, one of them",
             hint="migrollback list and migrollback deploys show them.",
         )
-    if args.select is not None:
-        return " ".join(args.select)
-    return str(args.name if args.deploy is None else f"deploy {args.deploy}")
+    return asked(args.names or None, **_range(args))
+
+
+def _range(args: argparse.Namespace) -> dict[str, Any]:
+    """What is meant besides names, as the facade takes it; pure."""
+    keys = ("to", "last", "since", "deploy", "select", "exclude", "chain")
+    return {key: getattr(args, key) for key in keys}
 
 
 def meant(args: argparse.Namespace) -> dict[str, Any]:
     """What is to be rolled back or rehearsed, as the facade takes it; pure."""
-    return {"deploy": args.deploy, "chain": args.chain, "select": args.select, "exclude": args.exclude}
+    return {"name": args.names or None, **_range(args)}
 
 
 def rollback(call: Call) -> Any:
     """Roll back what was shown and confirmed, or show it. Writes, unless it is a dry run."""
     args = call.args
     what_is_meant(args)
+    args.attempt = read_id(args.attempt)
+    again = {"each": args.each, "attempt_id": args.attempt}
     if args.dry_run:
-        return call.db.preview(args.name, **meant(args))
+        return call.db.preview(**meant(args), **again)
+    if args.attempt is not None and (before := call.db.attempted(args.attempt, **meant(args), each=args.each)):
+        return before
     from migrollback_nb.cli import confirmation
 
     if call.terminal:
-        if (nothing := confirmation.confirm(call)) is not None:
+        if (nothing := confirmation.confirm(call, meant(args))) is not None:
             return nothing
     else:
         confirmation.require(args)
     with call.statement_bar() as progress:
         return call.db.rollback(
-            args.name,
             **meant(args),
+            **again,
             confirm=args.confirm,
             reason=args.reason,
             preview=args.preview,
@@ -107,7 +121,6 @@ def rehearse(call: Call) -> Rehearsal | Any:
     what_is_meant(args)
     with call.statement_bar() as progress:
         return call.db.rehearse(
-            args.name,
             **meant(args),
             on=args.on,
             consent=args.consent,
@@ -122,14 +135,8 @@ def rehearse(call: Call) -> Rehearsal | Any:
 def _show_foreseen(call: Call, found: Foreseen) -> None:
     """Say what a rehearsal will lock, before it runs. Writes to the stream."""
     bound = call.args.max_stall or call.db.database.session.timeouts.max_stall
-    args, stream = call.args, call.out if call.speaks else call.err
-    if args.select is not None:
-        from migrollback_nb.core.results import ClosedSelection
-
-        again = ClosedSelection(select=args.select, exclude=args.exclude or (), selected=(), steps=()).arguments
-    else:
-        again = f"--deploy {shlex.quote(args.deploy)}" if args.deploy is not None else shlex.quote(args.name)
-    again += " --chain" if args.chain else ""
+    stream = call.out if call.speaks else call.err
+    again = what_is_meant(call.args).arguments
     if found.long:
         stream.write("Will be locked here, so that others wait:\n")
         stream.writelines(f"  {visible(line)}\n" for line in found.lines())
@@ -276,6 +283,14 @@ def template(call: Call) -> Template:
     from migrollback_nb.replay import folder
 
     return folder.template(common(args, "dir"), args.name, **where)
+
+
+def render(call: Call) -> WrittenSql:
+    """Write the SQL of programs, as their tool renders it. Writes files; runs the tool."""
+    from migrollback_nb.replay.render import render as rendered
+
+    with call.bar() as progress:
+        return rendered(common(call.args, "dir"), command=call.args.passed_on, on=call.args.on, progress=progress)
 
 
 def runbook(call: Call) -> Any:

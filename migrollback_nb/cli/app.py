@@ -112,10 +112,11 @@ def _parse(argv: Sequence[str], out: TextIO, err: TextIO) -> argparse.Namespace 
     if not argv:
         out.write(get_parser().format_help())
         return UsageError.exit_code  # a script whose command is empty has done nothing
-    place, command = _find_command(argv)
+    place, command = find_command(argv)
     passed_on: list[str] = []
     if command == "lab" and argv[place + 1 : place + 2] not in (["-h"], ["--help"]):
         argv, passed_on = argv[: place + 1], list(argv[place + 1 :])  # argparse would take jupyter's options for ours
+    argv, passed_on = split_off(argv, command) if command != "lab" else (argv, passed_on)
     try:
         with redirect_stdout(out):  # to which argparse prints its help
             args = get_parser(command).parse_args(argv)
@@ -128,7 +129,15 @@ def _parse(argv: Sequence[str], out: TextIO, err: TextIO) -> argparse.Namespace 
     return args
 
 
-def _find_command(argv: Sequence[str]) -> tuple[int, str | None]:
+def split_off(argv: Sequence[str], command: str | None) -> tuple[Sequence[str], list[str]]:
+    """What is ours, and the command of another program that follows ``--``; pure."""
+    if command is None or not COMMANDS[command].runs_another or "--" not in argv:
+        return argv, []
+    place = list(argv).index("--")
+    return argv[:place], list(argv[place + 1 :])
+
+
+def find_command(argv: Sequence[str]) -> tuple[int, str | None]:
     """Place and name of the command among the arguments; None for a name where there is none or it is unknown."""
     options = {name for option in COMMON for name in option.names}
     place = 0
@@ -204,7 +213,7 @@ def _print_error(error: MigrollbackError | Interrupted, call: Call) -> None:
 
 def _as_json(error: MigrollbackError | Interrupted, args: argparse.Namespace) -> dict[str, Any]:
     if args.command == "rollback":
-        name = getattr(error, "migration_name", None) or getattr(args, "name", None)
+        name = getattr(error, "migration_name", None) or next(iter(args.names), None)
         body: dict[str, Any] = {
             "success": False,
             "message": error.message,
@@ -213,7 +222,7 @@ def _as_json(error: MigrollbackError | Interrupted, args: argparse.Namespace) ->
         }
         if isinstance(error, Refused):
             body |= {"dependent_migrations": list(error.dependents)}
-        elif isinstance(error, Interrupted):
+        if isinstance(error, Interrupted) or error.done:
             body |= {"rolled_back": list(error.done)}
     elif args.command == "check" and isinstance(error, MigrationNotFound):
         body = results.CheckResult(

@@ -29,7 +29,7 @@ def request(call: Call) -> Any:
     """Ask others to approve a rollback. Writes one event."""
     args = call.args
     what_is_meant(args)
-    return call.db.request(args.name, **meant(args), reason=args.reason, preview=args.preview, resolve=args.resolve)
+    return call.db.request(**meant(args), reason=args.reason, preview=args.preview, resolve=args.resolve)
 
 
 def approve(call: Call) -> ApprovalRequest:

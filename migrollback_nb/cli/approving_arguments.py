@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from migrollback_nb.cli.arguments import DEPLOYS, ROLLBACK, argument
+from migrollback_nb.cli.arguments import DEPLOYS, argument
+from migrollback_nb.cli.range_arguments import ROLLBACK
 
 #: As of rollback, which means the same by them.
-_OF_ROLLBACK = ("name", "--deploy", "--select", "--exclude", "--chain", "--preview")
+_OF_ROLLBACK = ("names", "--deploy", "--to", "--last", "--since", "--select", "--exclude", "--chain", "--preview")
 _WIDE = DEPLOYS[0]
 
 REQUEST = (

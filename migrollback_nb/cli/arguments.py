@@ -53,7 +53,7 @@ COMMON = (
 )
 
 _NAME = argument("name", metavar="NAME", migration=True, help="the migration: its name, or the path of its file")
-_CHAIN = argument("--chain", action="store_true", help="with all that must be rolled back before it")
+CHAIN = argument("--chain", action="store_true", help="with all that must be rolled back before it")
 _OWN_SERVER = argument(
     "--own-server",
     action="store_true",
@@ -68,7 +68,7 @@ _PRELUDE = argument(
         " supabase: a stand-in for Supabase's schemas, roles and extensions (variable MIGROLLBACK_PRELUDE)"
     ),
 )
-_TIMEOUTS = (
+TIMEOUTS = (
     argument(
         "--lock-timeout", metavar="TIME", help="longest wait for one lock, before it is tried again (default 500ms)"
     ),
@@ -80,15 +80,18 @@ def _optional(help: str) -> Argument:
     return argument("name", metavar="NAME", nargs="?", migration=True, help=help)
 
 
-def _several(help: str) -> Argument:
+def several(help: str) -> Argument:
+    """Names of migrations, any number of them; pure."""
     return argument("names", metavar="NAME", nargs="*", migration=True, help=help)
 
 
-def _deploy(help: str) -> Argument:
+def deploy(help: str) -> Argument:
+    """--deploy; pure."""
     return argument("--deploy", metavar="LABEL", help=help)
 
 
-def _snapshots(help: str) -> Argument:
+def snapshots(help: str) -> Argument:
+    """--snapshots; pure."""
     return argument(
         "--snapshots",
         choices=("ends", "each", "none"),
@@ -97,18 +100,24 @@ def _snapshots(help: str) -> Argument:
     )
 
 
-def _select(help: str, *, without: str = "leave these out") -> tuple[Argument, ...]:
+def select(help: str, *, without: str = "leave these out") -> tuple[Argument, ...]:
     """--select and --exclude, each given once or several times."""
     settings: dict[str, Any] = {"metavar": "SELECTOR", "action": "append", "migration": True}
     words = f"{help}, such as NAME+, table:users or status:applied,tag:hotfix; several times: any of them"
     return argument("--select", help=words, **settings), argument("--exclude", help=without, **settings)
 
 
-_TO_DEPLOY = _deploy(
+_TO_DEPLOY = deploy(
     "label of the deploy that these belong to, for rollback --deploy; several calls with one label add to one deploy"
 )
 
 REGISTER = (_NAME,)
+
+RENDER = (
+    argument(
+        "--on", metavar="DSN", help="of Django: server on which its scratch database is made; else the embedded one"
+    ),
+)
 
 CHECK = (
     _NAME,
@@ -117,19 +126,13 @@ CHECK = (
     ),
 )
 
-_CLOSED = "instead of a name: what a selector means, and all that depends on it"
-
-PLAN = (
-    _optional("the migration: its name, or the path of its file; or a selector"),
-    *_select(_CLOSED, without="with --select: leave these out"),
-)
 
 _SYSTEM = argument("--system", action="store_true", help="also the migration of the rollback system itself")
 _WIDE = argument("--wide", action="store_true", help="all columns, and each row in one line, however long that is")
 _SINCE = argument("--since", metavar="WHEN", help="only from then on: 7d, 36h, 3mo, yesterday, 2026-11 or an ISO time")
 _UNTIL = argument("--until", metavar="WHEN", help="only before then; of a day or month, up to its end")
 
-LIST = (*_select("only what a selector means"), _SYSTEM, _WIDE)
+LIST = (*select("only what a selector means"), _SYSTEM, _WIDE)
 
 DEPLOYS = (_WIDE,)
 
@@ -143,75 +146,6 @@ VERIFY_ROLLBACK = (
     ),
     argument("--on", metavar="DSN", help="with --replay: server on which that database is made; else the embedded one"),
     _PRELUDE,
-)
-
-ROLLBACK = (
-    _optional("the migration: its name, or the path of its file"),
-    _deploy(
-        "instead of a name: exactly what the deploy of this label brought, newest first, in one transaction (exit"
-        " status 0 when that is nothing)"
-    ),
-    *_select(_CLOSED, without="with --select: leave these out"),
-    argument("--dry-run", action="store_true", help="show the SQL and run nothing"),
-    argument("--chain", action="store_true", help="with all that must be rolled back before it, in one transaction"),
-    argument(
-        "--confirm",
-        metavar="NAME",
-        help=(
-            "confirm without being asked, by the migration's name or the deploy's label (variable MIGROLLBACK_CONFIRM:"
-            " one or more)"
-        ),
-    ),
-    argument("--reason", metavar="TEXT", help="why; goes into the audit log; on production there must be one"),
-    argument(
-        "--accept-loss",
-        action="store_true",
-        help="accept that rows or values go, or do not come back; on production it is refused otherwise",
-    ),
-    argument(
-        "--break-glass",
-        action="store_true",
-        help="without the approvals that a policy asks for, where it lets you: needs --reason, and is loud ever after",
-    ),
-    _snapshots(
-        "one before and one after; each: also between the migrations of a chain; none: none, and nothing is verified"
-    ),
-    argument(
-        "--preview", metavar="FINGERPRINT", help="fingerprint of a dry run: refused when anything has changed since"
-    ),
-    argument(
-        "--trail",
-        metavar="FILE",
-        help="where the audit log is saved before the rollback system itself is rolled back",
-    ),
-    *_TIMEOUTS,
-)
-
-REHEARSE = (
-    _optional("the migration: its name, or the path of its file"),
-    _deploy("instead of a name: exactly what the deploy of this label brought"),
-    *_select(_CLOSED, without="with --select: leave these out"),
-    _CHAIN,
-    argument(
-        "--on",
-        metavar="scratch|DSN",
-        help="on a copy of the schema, without rows: in a database on this machine, or on another server",
-    ),
-    argument(
-        "--consent",
-        action="store_true",
-        help="also when undoing does not undo all that the SQL does (nextval, COPY to a file ...)",
-    ),
-    argument("--lock-timeout", metavar="TIME", help="longest wait for one lock; there is one try (default 500ms)"),
-    argument("--statement-timeout", metavar="TIME", help="longest time for all of it (default 30s; 0: no limit)"),
-    argument(
-        "--max-stall",
-        metavar="TIME",
-        help=(
-            "longest time that others wait behind it; then it is ended, and nothing is known (exit status 3; default"
-            " 1s; 0: no limit)"
-        ),
-    ),
 )
 
 TEMPLATE = (
@@ -286,20 +220,20 @@ INSTALL = (
 )
 
 APPLY = (
-    _several(
+    several(
         "the migrations; without any: all that were never registered, and those rolled back whose file changed since"
     ),
     argument("--again", action="store_true", help="also all that were rolled back"),
     _TO_DEPLOY,
-    _snapshots(
+    snapshots(
         "one before the first, one after the last, and around each that runs outside a transaction; each: also between"
         " every two; none: none"
     ),
-    *_TIMEOUTS,
+    *TIMEOUTS,
 )
 
 HISTORY = (
-    *_select("only what a selector means"),
+    *select("only what a selector means"),
     argument("--status", choices=("applied", "rolled_back", "failed"), help="only those of this status"),
     _SINCE,
     _UNTIL,
@@ -312,12 +246,12 @@ HISTORY = (
     argument("--by", metavar="ROLE", help="only where this database role did that"),
     argument("--limit", type=int, metavar="N", help="no more than N"),
     argument("--without-rollback", action="store_true", help="only applied ones without rollback SQL"),
-    _deploy("only what the newest deploy of this label brought"),
+    deploy("only what the newest deploy of this label brought"),
     _SYSTEM,
     _WIDE,
 )
 
-LAST = (_deploy("the last of what this deploy brought and is still applied; prints nothing when there is none"),)
+LAST = (deploy("the last of what this deploy brought and is still applied; prints nothing when there is none"),)
 
 RESOLVE = (
     _NAME,
@@ -338,7 +272,7 @@ RESOLVE = (
 
 DEPS = (
     _optional("only this migration and its neighbourhood"),
-    *_select("only of what a selector means"),
+    *select("only of what a selector means"),
     argument(
         "--depth",
         type=int,
@@ -376,7 +310,7 @@ GRAPH = (
         migration=True,
         help="selectors such as NAME+ for what falls with it; a name alone: it and what is around it (default all)",
     ),
-    _select("")[1],
+    select("")[1],
     argument(
         "--view",
         choices=("auto", "dag", "plan", "lanes", "tables", "objects", "er"),
@@ -451,7 +385,7 @@ DIFF = (
 
 EVENTS = (
     _optional("only events of this migration"),
-    *_select("only of what a selector means"),
+    *select("only of what a selector means"),
     argument(
         "--event",
         metavar="KIND",
@@ -490,8 +424,8 @@ AUDIT = (
 )
 
 VERIFY = (
-    _several("the migrations to grade; without any: all of the folder"),
-    *_select("only what a selector means"),
+    several("the migrations to grade; without any: all of the folder"),
+    *select("only what a selector means"),
     argument(
         "--on",
         metavar="DSN",
@@ -518,7 +452,7 @@ VERIFY = (
 RUNBOOK = (
     _NAME,
     argument("--ticket", metavar="ID", help="goes with each answer into the audit log"),
-    _CHAIN,
+    CHAIN,
     argument(
         "--into", metavar="FOLDER", help="the folder in which the dated one is made (default: the current folder)"
     ),

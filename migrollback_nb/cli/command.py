@@ -95,6 +95,7 @@ class Command:
         False
     )  #: whether the rollback system must be there, and of this version, before it begins
     formats: tuple[str, ...] = FORMATS  #: what --format may be
+    runs_another: bool = False  #: whether the command of another program may follow ``--``
     by_itself: bool = False  #: has a database and a folder of its own, and runs in a terminal only
 
     @property
@@ -118,6 +119,7 @@ class Command:
             "arguments": [argument.to_dict() for argument in self.arguments],
             "formats": self.formats,
             "common_options": not self.by_itself,
+            "runs_another": self.runs_another,
         }
 
 

@@ -10,7 +10,16 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from migrollback_nb.cli import actions, approving, approving_arguments, arguments, fleet, listings, tables
+from migrollback_nb.cli import (
+    actions,
+    approving,
+    approving_arguments,
+    arguments,
+    fleet,
+    listings,
+    range_arguments,
+    tables,
+)
 from migrollback_nb.cli.approvals_shown import show_outcome
 from migrollback_nb.cli.command import FORMATS, Call, Command
 from migrollback_nb.cli.parser import build_parser
@@ -23,11 +32,11 @@ def _titled(text: str) -> Callable[[argparse.Namespace], str]:
 
 def _rollback_title(args: argparse.Namespace) -> str:
     did = "🔍 DRY RUN: Rolling back" if args.dry_run else "⚠️ Rolling back"
-    return f"{did}: {visible(actions.what_is_meant(args))}\n\n"
+    return f"{did}: {visible(actions.what_is_meant(args).words)}\n\n"
 
 
 def _rehearse_title(args: argparse.Namespace) -> str:
-    return f"🔍 Rehearsing the rollback of: {visible(actions.what_is_meant(args))}\n\n"
+    return f"🔍 Rehearsing the rollback of: {visible(actions.what_is_meant(args).words)}\n\n"
 
 
 def _always(_: argparse.Namespace) -> bool:
@@ -86,10 +95,10 @@ _TABLE = (
     ),
     Command(
         name="plan",
-        help="show in which order a migration and all that depends on it would be rolled back",
+        help="show in which order a migration and all that depends on it, or a range, would be rolled back",
         task="know",
         example="migrollback plan 20250119_add_analytics_queue",
-        arguments=arguments.PLAN,
+        arguments=range_arguments.PLAN,
         run=actions.plan,
     ),
     Command(
@@ -101,7 +110,7 @@ _TABLE = (
         ),
         task="know",
         example="migrollback rehearse 20250119_add_analytics_queue --chain",
-        arguments=arguments.REHEARSE,
+        arguments=range_arguments.REHEARSE,
         title=_rehearse_title,
         run=actions.rehearse,
         status=_unless(lambda rehearsed: getattr(rehearsed, "success", True)),
@@ -138,6 +147,20 @@ _TABLE = (
         status=_unless(lambda made: made.proof is None or made.proof.grade in ("restores", "loses_data")),
     ),
     Command(
+        name="render",
+        help="write the SQL of migrations of Alembic or Django, as the tool itself renders it, both ways",
+        more=(
+            "It writes NAME.up.sql and NAME.rollback.sql where --rollbacks says. After -- may stand how the tool is"
+            " called: -- poetry run alembic. It needs no database."
+        ),
+        task="set up",
+        example="migrollback render --dir alembic/versions --rollbacks rollbacks",
+        arguments=arguments.RENDER,
+        run=actions.render,
+        status=_unless(lambda written: written.success),
+        runs_another=True,
+    ),
+    Command(
         name="verify",
         help="try every rollback of the folder on a scratch database and grade what it restores",
         task="know",
@@ -149,14 +172,14 @@ _TABLE = (
     ),
     Command(
         name="rollback",
-        help="roll back a migration, a deploy or a selection, after showing what runs and asking",
+        help="roll back migrations, a range, a deploy or a selection, after showing what runs and asking",
         more=(
-            "It runs in one transaction, whole or not at all; statement by statement only where its block says"
-            " transaction:false."
+            "It runs in one transaction, whole or not at all; with --each in one for each; statement by statement only"
+            " where its block says transaction:false."
         ),
         task="do",
         example="migrollback rollback 20250120_add_user_settings --dry-run",
-        arguments=arguments.ROLLBACK,
+        arguments=range_arguments.ROLLBACK,
         title=_rollback_title,
         run=actions.rollback,
         needs_system=lambda args: not args.dry_run,

@@ -8,7 +8,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from migrollback_nb.cli.colours import paint, wants_colours
 from migrollback_nb.cli.tables import RULE
@@ -29,11 +29,12 @@ QUESTION = "⚠️  Are you sure you want to rollback this migration? (yes/no): 
 _TRIES = 3
 
 
-def confirm(call: Call) -> NothingToRollBack | None:
+def confirm(call: Call, meant: dict[str, Any]) -> NothingToRollBack | None:
     """Show what a rollback would run, and have it confirmed, by an option, a variable or a person. Does not write.
 
-    What confirms it, the reason and the fingerprint of what was shown go into the arguments of the call. Returns what
-    there is to say where there is nothing to roll back.
+    `meant` is what is to be rolled back, as `Migrations.preview` takes it. What confirms it, the reason and the
+    fingerprint of what was shown go into the arguments of the call. Returns what there is to say where there is nothing
+    to roll back.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def confirm(call: Call) -> NothingToRollBack | None:
         When it is not confirmed.
     """
     args, db, err, stdin = call.args, call.db, call.err, call.stdin
-    preview = db.preview(args.name, chain=args.chain, deploy=args.deploy, select=args.select, exclude=args.exclude)
+    preview = db.preview(**meant, each=args.each, attempt_id=args.attempt)
     if isinstance(preview, NothingToRollBack):
         return preview
     # a question among JSON could neither be seen through a pipe nor be read by a program
@@ -53,7 +54,7 @@ def confirm(call: Call) -> NothingToRollBack | None:
         if args.confirm is None and stdin.isatty():
             show_what_runs(preview, asked, production=production)
         elif call.speaks or stdin.isatty():
-            show_order([name for name, _ in preview.steps], asked, closed=preview.closed)
+            show_order([name for name, _ in preview.steps], asked, closed=preview.closed, each=preview.each)
             show_ledgers(preview.deploy_ledgers, asked)
             if production:
                 show_target(preview.target, err, production=True)
@@ -79,16 +80,18 @@ def require(args: argparse.Namespace) -> None:
     ConfirmationRequired
         When it is not.
     """
-    if args.select is not None and args.confirm is None:
-        raise ConfirmationRequired(
-            "What is selected was not confirmed", hint="Confirm with --confirm NAME: the last of what --dry-run shows."
-        )
-    name = args.name if args.deploy is None else args.deploy
-    if args.confirm is None and confirmed_by_variable(name):
-        args.confirm = name
+    named = next((name for name in (args.deploy, args.to, *args.names[:1]) if name is not None), None)
+    if named is None or len(args.names) > 1:
+        if args.confirm is None:
+            raise ConfirmationRequired(
+                "What is meant was not confirmed", hint="Confirm with --confirm NAME: what --dry-run shows as confirm."
+            )
+        return
+    if args.confirm is None and confirmed_by_variable(named):
+        args.confirm = named
     if args.confirm is None:
         raise ConfirmationRequired(
-            f"{name} was not confirmed", migration_name=name, hint=f"Confirm with --confirm {shlex.quote(name)}."
+            f"{named} was not confirmed", migration_name=named, hint=f"Confirm with --confirm {shlex.quote(named)}."
         )
 
 
@@ -121,7 +124,7 @@ def show_target(target: Target, out: TextIO, *, production: bool) -> None:
 
 def show_what_runs(preview: Preview, out: TextIO, *, production: bool) -> None:
     """Show all that a person must see before the answer, the longest part first. Writes to the stream."""
-    show_order([name for name, _ in preview.steps], out, closed=preview.closed)
+    show_order([name for name, _ in preview.steps], out, closed=preview.closed, each=preview.each)
     text = visible(preview.sql)
     lines = text.count("\n") + 1
     size = shutil.get_terminal_size()
@@ -182,7 +185,10 @@ def ask(
             raise Refused("Not confirmed: nothing was changed", migration_name=preview.migration_name)
         out.write("\n")
         return name, reason
-    out.write(f"This is PRODUCTION. To roll back, type the {'name' if preview.deploy is None else 'label'} exactly:\n")
+    what = "label" if preview.deploy is not None else "name"
+    if preview.range is not None and not preview.range.is_one and preview.deploy is None:
+        what = preview.range.confirmed_by.removeprefix("the ").removeprefix("its ")
+    out.write(f"This is PRODUCTION. To roll back, type the {what} exactly:\n")
     typed = _read(f"  {visible(name)}\n> ", out, stdin)
     # a character that no keyboard has is typed as it is shown
     if typed not in (name.strip(), visible(name).strip()):
@@ -219,10 +225,8 @@ def _read(question: str, out: TextIO, stdin: TextIO) -> str | None:
 
 
 def _command(command: str, preview: Preview) -> str:
-    if preview.deploy is not None:
-        return f"migrollback {command} --deploy {shlex.quote(preview.deploy)}"
-    if preview.closed is not None:
-        return f"migrollback {command} {preview.closed.arguments}"
+    if preview.range is not None:
+        return f"migrollback {command} {preview.range.arguments}"
     return f"migrollback {command} {shlex.quote(preview.migration_name)}{' --chain' if len(preview.steps) > 1 else ''}"
 
 

@@ -208,7 +208,11 @@ def _parse(line: str, *, show_help: bool = True) -> argparse.Namespace | None:
     said = io.StringIO()
     try:
         with redirect_stdout(said):
-            return get_parser().parse_args(words)
+            _, command = app.find_command(words)
+            ours, passed_on = app.split_off(words, command)
+            args: argparse.Namespace = get_parser().parse_args(ours)
+            args.passed_on = passed_on
+            return args
     except SystemExit:
         if show_help:
             print(said.getvalue(), end="")

@@ -116,7 +116,7 @@ def _preview(result: results.Preview, out: TextIO, err: TextIO) -> None:
     """The verdict, what would run, and what confirms that this was seen."""
     show_assessment(result.assessment, out)
     out.write("✅ Dry run: rollback SQL shown below (not executed)\n\n")
-    show_order([name for name, _ in result.steps], out, closed=result.closed)
+    show_order([name for name, _ in result.steps], out, closed=result.closed, each=result.each)
     _sql("SQL that would be executed", result.sql, out)
     show_ledgers(result.deploy_ledgers, out)
     err.write(f"\nFingerprint of this preview: {result.fingerprint}\n")
@@ -134,7 +134,8 @@ def _rollback(result: results.RollbackResult, out: TextIO, err: TextIO) -> None:
     """Whether it restored what was there, what ran, and the verdict again: the last line is what a terminal shows."""
     _verification(result.verification, out)
     out.write(f"{result.mark} {visible(result.message)}\n\n")
-    _sql("SQL executed", result.sql_executed or "", out)
+    if result.sql_executed is not None:
+        _sql("SQL executed", result.sql_executed, out)
     _anchor(result.anchor, err)
     _verdict(result.verification, out)
 
@@ -149,9 +150,11 @@ def _chain(result: results.ChainResult, out: TextIO, err: TextIO) -> None:
     """Whether it restored what was there, and what ran of each migration."""
     _verification(result.verification, out)
     for step in result.results:
+        _verification(step.verification, out)
         out.write(f"{step.mark} {visible(step.migration_name)}: {visible(step.message)}\n\n")
-        _sql("SQL executed", step.sql_executed or "", out)
-        out.write("\n")
+        if step.sql_executed is not None:
+            _sql("SQL executed", step.sql_executed, out)
+            out.write("\n")
     out.write(f"✅ {result.message}\n")
     _anchor(result.anchor, err)
     _verdict(result.verification, out)
@@ -234,6 +237,17 @@ def _template(result: results.Template, out: TextIO, _: TextIO) -> None:
     if result.proof is not None:
         out.write(f"\n{result.proof.mark} Tried on a scratch database: {result.proof.grade}\n")
         out.writelines(f"   {visible(line)}\n" for told in result.proof.lines() for line in told.splitlines())
+
+
+def _written(result: results.WrittenSql, out: TextIO, err: TextIO) -> None:
+    """Which files were written, and for which migrations there is none, and why."""
+    for one in result.migrations:
+        mark, what = ("✅", one.rollback) if one.rollback is not None else ("❌", one.reason)
+        out.write(f"{mark} {visible(one.migration_name)}: {visible(what or '')}\n")
+        out.writelines(f"   ⚠️ {visible(remark)}\n" for remark in one.remarks)
+    done = sum(one.rollback is not None for one in result.migrations)
+    out.write(f"\nWhat undoes {done} of {len(result.migrations)} migrations is written\n")
+    err.write("" if not done else "Read it before you rely on it, then: migrollback sync\n")
 
 
 def _installed(result: results.InstallResult, out: TextIO, err: TextIO) -> None:
@@ -372,14 +386,16 @@ def show_ledgers(ledgers: Iterable[str], out: TextIO) -> None:
     out.writelines(f"Deploy ledger that changes with it: {visible(ledger)}\n" for ledger in ledgers)
 
 
-def show_order(names: Iterable[str], out: TextIO, *, closed: results.ClosedSelection | None = None) -> None:
+def show_order(
+    names: Iterable[str], out: TextIO, *, closed: results.ClosedSelection | None = None, each: bool = False
+) -> None:
     """How many are selected and go with them, and the order of a chain; nothing for one migration."""
     ordered = list(names)
     if closed is not None:
         out.write(f"{closed.words[0].upper()}{closed.words[1:]}.\n")
         out.writelines(f"⚠️  {visible(remark)}\n" for remark in closed.remarks)
     if len(ordered) > 1:
-        out.write("Order of the rollback, in one transaction:\n")
+        out.write(f"Order of the rollback, {'each in a transaction of its own' if each else 'in one transaction'}:\n")
         out.writelines(f"  {place}. {visible(name)}\n" for place, name in enumerate(ordered, 1))
         out.write("\n")
 
@@ -404,6 +420,7 @@ _SHOWN: dict[str, Show] = {
     "RecordResult": _recorded,
     "DismissResult": _dismissed,
     "Template": _template,
+    "WrittenSql": _written,
     "InstallResult": _installed,
     "Plan": _plan,
     "RunbookFiles": _runbook_files,

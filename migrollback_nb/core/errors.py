@@ -356,6 +356,7 @@ FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
     "55P03": LockBusy,
     "40P01": LockBusy,
     "MR027": Refused,
+    "MR031": Refused,
     "MR028": NewerSystem,
     "MR029": Refused,
 }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: What `since` and `until` take.
 When: TypeAlias = "datetime | date | timedelta | np.datetime64 | np.timedelta64 | str"
 
-_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
+_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _MONTHS = {"mo": 1, "y": 12}
 _HINT = "Write 7d, 36h, 90m, 2w, 3mo, 1y, today, yesterday, 2026, 2026-11, 2025-01-20 or 2025-01-20T14:30+01:00."
 
@@ -48,7 +48,7 @@ def read_time(when: When, *, end: bool = False, now: datetime | None = None) -> 
     Parameters
     ----------
     when : datetime, date, timedelta, numpy's datetime64 or timedelta64, or str
-        A naive time is read as UTC. Text: a span (``7d``, ``36h``, ``90m``, ``2w``, ``3mo``, ``1y``), ``now``,
+        A naive time is read as UTC. Text: a span (``7d``, ``36h``, ``90m``, ``30s``, ``2w``, ``3mo``, ``1y``), ``now``,
         ``today``, ``yesterday``, a year, month or day (``2026``, ``2026-11``, ``2026-11-05``), or an ISO time.
     end : bool
         Of a whole day, month or year: True: where it ends; False: where it begins.

@@ -15,7 +15,10 @@ from migrollback_nb.core import errors
 from migrollback_nb.database.gate import Gate
 from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.session import PATIENCE, ExecutionResult, Row, Session
+from migrollback_nb.database.settings import milliseconds
 
+#: So long another session is waited for, in seconds, where a rollback may take any time.
+_LONGEST_WAIT = 3600.0
 _LOST_AT_COMMIT = "Migration {} successfully (the connection was lost at COMMIT; the audit log has the answer)"
 
 
@@ -28,10 +31,43 @@ class Attempts:
         self._gate = Gate(session)
         self._ids: list[str] = []
 
-    def new(self) -> str:
-        """The id of a new attempt; pure."""
-        self._ids.append(str(uuid.uuid4()))
+    def new(self, given: str | None = None) -> str:
+        """The id of a new attempt, or the one that the caller gave; pure."""
+        self._ids.append(given or str(uuid.uuid4()))
         return self._ids[-1]
+
+    def began(self, attempt_ids: Sequence[str]) -> bool:
+        """Whether one of these attempts is known at all. Does not write."""
+        return bool(
+            self._session.query(
+                "SELECT FROM {schema}.migration_events e WHERE e.attempt_id = ANY (%(ids)s::uuid[]) LIMIT 1",
+                ids=list(attempt_ids),
+            )
+        )
+
+    def events(self, attempt_ids: Sequence[str]) -> list[Row]:
+        """How these attempts began and ended, in order, once no other session is at work. Does not write.
+
+        Raises
+        ------
+        LockBusy
+            When another session was at work for as long as a rollback may take.
+        """
+        longest = milliseconds(self._session.timeouts.statement_timeout, option="statement_timeout")
+        deadline = time.monotonic() + (longest / 1000 if longest else _LONGEST_WAIT)
+        while True:
+            try:
+                # under the lock: of one that is at work, "not yet" would be a wrong answer
+                with self._session.transaction(lock_timeout="5s"):
+                    self._session.call("lock_migrations")
+                    return self._session.query(
+                        "SELECT e.* FROM {schema}.migration_events e WHERE e.attempt_id = ANY (%(ids)s::uuid[]) AND"
+                        " e.event IN ('started', 'rolled_back', 'failed', 'refused') ORDER BY e.event_number",
+                        ids=list(attempt_ids),
+                    )
+            except errors.LockBusy:
+                if time.monotonic() > deadline:
+                    raise
 
     def forget(self) -> None:
         """Begin to count: `completed` is about what comes after this. Does not write."""

@@ -306,11 +306,13 @@ class Commands:
         accept_loss: bool = False,
         break_glass: bool = False,
         known: Row | None = None,
+        attempt_id: str | None = None,
     ) -> ExecutionResult:
         """Roll migrations back in the given order in one transaction, all or none. Writes.
 
         The event ``started`` is committed first, with the id of the attempt; when the connection is lost at COMMIT,
-        that id finds out how it ended. It keeps what was `known` beforehand: verdict and headline.
+        that id finds out how it ended. It keeps what was `known` beforehand: verdict and headline, and what was asked
+        for. `attempt_id`: the caller's own, with which nothing runs twice.
         """
         arguments: dict[str, Any] = {
             "reason": reason,
@@ -323,14 +325,15 @@ class Commands:
         arguments |= {"break_glass": True} if break_glass else {}
         return retrying(
             self._session,
-            lambda lock_timeout: self._rollback_once(names, arguments, known or {}, lock_timeout),
+            lambda lock_timeout: self._rollback_once(
+                names, arguments, known or {}, lock_timeout, self._attempts.new(attempt_id)
+            ),
             met_lock=_met_lock,
         )
 
     def _rollback_once(
-        self, names: Sequence[str], arguments: dict[str, Any], assessed: Row, lock_timeout: str
+        self, names: Sequence[str], arguments: dict[str, Any], assessed: Row, lock_timeout: str, attempt_id: str
     ) -> ExecutionResult:
-        attempt_id = self._attempts.new()
         reason = arguments["reason"]
         ends_log = arguments["chain_head"] is not None  # the system's own rollback leaves no audit log to ask
         caller = {"names": list(names), "attempt_id": attempt_id, "client": self._session.client}

@@ -33,17 +33,27 @@ class NontransactionalCommands:
         preview: str | None = None,
         accept_loss: bool = False,
         break_glass: bool = False,
+        known: Row | None = None,
+        attempt_id: str | None = None,
     ) -> ExecutionResult:
-        """Roll one migration back statement by statement, resuming where an interrupted run stopped. Writes."""
+        """Roll one migration back statement by statement, resuming where an interrupted run stopped. Writes.
+
+        `known` and `attempt_id` are those of `Commands.rollback`.
+        """
         run = Run(name=name, direction="rollback", attempt_id="")
 
         def attempt(_: str) -> ExecutionResult:
             nonlocal run
-            run = Run(name=name, direction="rollback", attempt_id=self._attempts.new())
+            run = Run(name=name, direction="rollback", attempt_id=self._attempts.new(attempt_id))
             self._session.notice_log.keep()
             try:
                 rows, details = self._rollback_statements(
-                    run, reason=reason, preview=preview, accept_loss=accept_loss, break_glass=break_glass
+                    run,
+                    reason=reason,
+                    preview=preview,
+                    accept_loss=accept_loss,
+                    break_glass=break_glass,
+                    known=known or {},
                 )
             except errors.ConnectionFailed as lost:
                 rows, details = self._after_lost_rollback(run, lost, reason=reason)
@@ -58,31 +68,22 @@ class NontransactionalCommands:
         return retrying(self._session, attempt, may_repeat=lambda: run.may_begin_again)
 
     def _rollback_statements(
-        self, run: Run, *, reason: str | None, preview: str | None, accept_loss: bool, break_glass: bool
+        self,
+        run: Run,
+        *,
+        reason: str | None,
+        preview: str | None,
+        accept_loss: bool,
+        break_glass: bool,
+        known: Row,
     ) -> tuple[list[Row], dict[str, Row]]:
         name, attempt_id = run.name, run.attempt_id
         with gate_held(self._session) as holder:
-            check = Queries(holder).can_rollback(name)
-            losses = holder.call(
-                "production_losses",
-                names=[name],
-                otherwise_path=self._queries.effective_search_path(),
-                accept_loss=accept_loss,
-            )[0]
-            run.accepted_loss = losses["accepted"]
-            approval = holder.call("approval_of_start", name=name, break_glass=break_glass, reason=reason)[0]
-            run.approved = approval["details"] or {}
-            refusal = (
-                cast("str | None", holder.call_value("production_refusal", reason=reason))
-                or losses["refusal"]
-                or approval["refusal"]
-                if check["can_rollback"]
-                else check["reason"]
+            if before := holder.call("ended_attempt", attempt_id=attempt_id, names=[name]):
+                return before, {}
+            refusal = self._refusal(
+                holder, run, reason=reason, preview=preview, accept_loss=accept_loss, break_glass=break_glass
             )
-            if preview is not None:
-                now = self._queries.fingerprint([name])
-                changed = holder.call_value("changed_since_preview", preview=preview, now=now)
-                refusal = cast("str | None", changed) or refusal
             if refusal is not None:
                 holder.call(
                     "add_migration_event",
@@ -111,7 +112,7 @@ class NontransactionalCommands:
                 attempt_id=attempt_id,
                 reason=reason,
                 client=self._session.client,
-                target=Jsonb(self._session.target.to_dict()),
+                target=Jsonb(self._session.target.to_dict() | known),
                 break_glass=break_glass,
             )
             before_statements(holder)
@@ -136,6 +137,45 @@ class NontransactionalCommands:
                 ], {name: failure}
             rows = holder.call("finish_migration_rollback", **run.ending(reason, self._session.client))
         return rows, run.details()
+
+    def _refusal(
+        self,
+        holder: Session,
+        run: Run,
+        *,
+        reason: str | None,
+        preview: str | None,
+        accept_loss: bool,
+        break_glass: bool,
+    ) -> str | None:
+        """Why it may not run, under the lock; None where it may. Keeps in the run which losses were accepted."""
+        name = run.name
+        check = Queries(holder).can_rollback(name)
+        losses = holder.call(
+            "production_losses",
+            names=[name],
+            otherwise_path=self._queries.effective_search_path(),
+            accept_loss=accept_loss,
+        )[0]
+        run.accepted_loss = losses["accepted"]
+        approval = holder.call("approval_of_start", name=name, break_glass=break_glass, reason=reason)[0]
+        run.approved = approval["details"] or {}
+        refusal = (
+            cast("str | None", holder.call_value("production_refusal", reason=reason))
+            or losses["refusal"]
+            or approval["refusal"]
+            if check["can_rollback"]
+            else check["reason"]
+        )
+        if preview is not None:
+            refusal = (
+                cast(
+                    "str | None",
+                    holder.call_value("changed_since_preview", preview=preview, now=self._queries.fingerprint([name])),
+                )
+                or refusal
+            )
+        return refusal
 
     def _after_lost_rollback(
         self, run: Run, lost: errors.ConnectionFailed, *, reason: str | None

@@ -96,16 +96,19 @@ class Queries:
             rows = self._gate.preview(names)["known"]
         return {row["migration_name"]: row for row in rows}
 
-    def rollback_facts(self, names: Sequence[str]) -> RollbackFacts:
+    def rollback_facts(self, names: Sequence[str], *, each: bool = False) -> RollbackFacts:
         """What is known of the rollback of these migrations, by one message. Does not write.
 
-        `Session.target` says from then on whether the database is production.
+        `Session.target` says from then on whether the database is production. `each`: the dry run is one of a
+        transaction for each.
         """
         session = self._session
         calls = [
             # first of all: what changes between these must show as a change
             session.call_text("migration_fingerprint", names=list(names)),
-            session.call_text("execute_migration_rollbacks", names=list(names), dry_run=True),
+            session.call_text("dry_run_of_each", names=list(names))
+            if each
+            else session.call_text("execute_migration_rollbacks", names=list(names), dry_run=True),
             session.call_text("deploy_ledgers_of_migrations", names=list(names)),
             session.call_text("is_production_database"),
             session.call_text("assess_migrations", names=list(names)),
@@ -128,7 +131,7 @@ class Queries:
             # a role without the right to this one function may have it to the others
             facts = RollbackFacts(
                 fingerprint=self.fingerprint(names),
-                dry_run=self.dry_run(names),
+                dry_run=session.call("dry_run_of_each", names=list(names)) if each else self.dry_run(names),
                 ledgers=self.deploy_ledgers_of(names),
                 known=self.warnings(names),
             )
@@ -424,6 +427,16 @@ class Queries:
         return self._session.call(
             "migrations_in_deploy_ledgers", migrations=Jsonb(list(migrations)), search_path=self.effective_search_path()
         )
+
+    def fingerprints(self, names: Sequence[str]) -> dict[str, str]:
+        """Name -> its own fingerprint. Does not write."""
+        session = self._session
+        calls = [session.call_text("migration_fingerprint", names=[name]) for name in names]
+        return {name: str(_only_value(rows)) for name, rows in zip(names, session.read(calls=calls), strict=True)}
+
+    def changed_since_preview(self, preview: str, now: str) -> str | None:
+        """Why a fingerprint no longer holds, in words; None where it does. Does not write."""
+        return cast("str | None", self._session.call_value("changed_since_preview", preview=preview, now=now))
 
     def deploy_ledgers_of(self, names: Sequence[str]) -> tuple[str, ...]:
         """The ledgers of deploy tools that a rollback of these migrations writes. Does not write."""

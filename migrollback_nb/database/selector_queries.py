@@ -1,4 +1,4 @@
-"""What selectors ask of the history: names and when each was applied, no more. Does not write."""
+"""What selectors and ranges ask of the history: names and when each was applied, no more. Does not write."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, LiteralString
 
+from migrollback_nb.core.results.selection import Range
 from migrollback_nb.core.selectors.completion import Facts
 from migrollback_nb.database.session import Row, Session
 
@@ -114,6 +115,21 @@ class SelectorQueries:
                 count=count,
             )
         )
+
+    def of_range(self, range: Range, *, since: datetime | timedelta | None = None) -> tuple[str, ...]:
+        """What migrations_of_range() finds, in order of the rollback; `since` as a moment or a span. Does not write."""
+        if isinstance(since, timedelta):  # by the clock of the server, as the history is
+            since = self._session.query("SELECT now() - %(span)s::interval AS moment", span=since)[0]["moment"]
+        found = self._session.call_value(
+            "migrations_of_range",
+            names=list(range.names) or None,
+            back_to=range.to,
+            last=range.last,
+            since=since,
+            deploy=range.deploy,
+            chain=range.chain,
+        )
+        return tuple(found)
 
     def of_deploys(self, pattern: str) -> Places:
         """What the newest deploy of each label that matches brought, our own aside. Does not write."""

@@ -222,8 +222,7 @@ def planned(target: str, preview: Preview) -> PlannedTarget:
 
 def plan_apply(target: str, db: Migrations, request: Request) -> PlannedTarget:
     """What an apply would do in one target: which of the folder's migrations are pending there. Does not write."""
-    pending = db.pending()
-    chosen = [name for name in pending if not request.names or name in request.names]
+    chosen = to_apply(db, request.names)
     if not chosen:
         return PlannedTarget(
             target=target, status="answered", outcome="done", verdict="ready", headline="Nothing is pending"
@@ -238,6 +237,21 @@ def plan_apply(target: str, db: Migrations, request: Request) -> PlannedTarget:
         sql_hash=hash_of(texts),
         confirm=request.confirmed_by,
     )
+
+
+def to_apply(db: Migrations, names: Sequence[str]) -> list[str]:
+    """What of these is not applied there, else what of the folder is pending; in the folder's order. Does not write.
+
+    As with one database, what was rolled back is applied again by its name only.
+    """
+    if not names:
+        return list(db.pending())
+    found = {name: db.database.queries.find(name) for name in names}
+    order = {name: place for place, name in enumerate(db.folder.names())}
+    for name in names:
+        db.folder.read(name)  # raises where there is none
+    chosen = [name for name, row in found.items() if row is None or row["status"] == "rolled_back"]
+    return sorted(chosen, key=lambda name: order[name])
 
 
 def hash_of(steps: Sequence[tuple[str, str]]) -> str:

@@ -19,7 +19,7 @@ from migrollback_nb.core.errors import (
 from migrollback_nb.core.results import NothingToRollBack
 from migrollback_nb.fleet import engine
 from migrollback_nb.fleet.journal import Entry, Journal
-from migrollback_nb.fleet.plan import PlannedTarget, one_line_of, plan_apply, plan_rollback
+from migrollback_nb.fleet.plan import PlannedTarget, one_line_of, plan_apply, plan_rollback, to_apply
 from migrollback_nb.fleet.request import Request
 from migrollback_nb.fleet.results import FleetResult, TargetResult, result_of
 from migrollback_nb.fleet.targets import FleetTarget
@@ -269,8 +269,8 @@ def _ended_before(row: PlannedTarget) -> dict[str, Any]:
 
 def _apply(db: Migrations, row: PlannedTarget, request: Request) -> dict[str, Any]:
     """Apply in one target what was pending there when it was planned. Writes there."""
-    pending = set(db.pending())
-    names = [name for name in row.steps if name in pending]
+    left = set(to_apply(db, row.steps))
+    names = [name for name in row.steps if name in left]
     if not names:
         return {"outcome": "done", "message": "Applied already"}
     result = db.apply(*names, deploy=request.deploy)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import ConfirmationRequired, UsageError
-from migrollback_nb.operations.inspection import Inspection, stem
+from migrollback_nb.operations.inspection import Inspection
+from migrollback_nb.operations.preview import stem
+
+if TYPE_CHECKING:
+    from migrollback_nb.operations.ranges import RangeOptions
 
 
 class Approving(Inspection):
@@ -17,19 +21,16 @@ class Approving(Inspection):
         self,
         name: str | Sequence[str] | None = None,
         *,
-        deploy: str | None = None,
-        select: str | Sequence[str] | None = None,
-        exclude: str | Sequence[str] | None = None,
-        chain: bool = False,
         reason: str | None = None,
         preview: results.Preview | results.Rehearsal | str | None = None,
         resolve: bool = False,
+        **range: Unpack[RangeOptions],
     ) -> results.ApprovalRequest | results.NothingToRollBack:
         """Ask others to approve a rollback as it stands now. Writes one event; asked again, none.
 
         Parameters
         ----------
-        name, deploy, select, exclude, chain
+        name : str or sequence of str, optional
             What is to be rolled back, as `rollback` takes it.
         reason : str, optional
             Why; the approvers see it.
@@ -37,6 +38,8 @@ class Approving(Inspection):
             What was looked at, or its fingerprint: refused when anything has changed since.
         resolve : bool
             True: not to roll it back, but to resolve it by force.
+        **range : Unpack[RangeOptions]
+            deploy, to, last, since, select, exclude, chain: instead of a name, as of `rollback`.
 
         Returns
         -------
@@ -48,12 +51,12 @@ class Approving(Inspection):
         Refused
             When a rule forbids the rollback anyway, or something has changed since the preview.
         """
-        from migrollback_nb.operations.preview import nothing_in, steps_of
+        from migrollback_nb.operations import ranges
 
-        closed = self._closed(select, exclude)
-        names = steps_of(self.database, name, chain=chain, deploy=deploy, closed=closed)
-        if not names:
-            return nothing_in(self.database, deploy, closed)
+        found = ranges.find(self.database, ranges.asked(name, **range), folder=self.folder_path)
+        if not found.steps:
+            return ranges.nothing_in(self.database, found)
+        names = found.steps
         fingerprint = preview if preview is None or isinstance(preview, str) else preview.fingerprint
         number = self.database.approvals.request(
             names, reason=reason, preview=fingerprint, command="resolve" if resolve else "rollback"

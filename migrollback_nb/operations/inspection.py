@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
+from uuid import UUID
 
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import MigrationNotFound, Refused, UsageError
+from migrollback_nb.operations.preview import stem
 
 if TYPE_CHECKING:
     from migrollback_nb.core.selectors import Facts
+    from migrollback_nb.core.times import When
     from migrollback_nb.database import Database
     from migrollback_nb.files.formats import MigrationFolder
+    from migrollback_nb.operations.ranges import Found
 
 
 class Inspection:
@@ -136,17 +140,11 @@ class Inspection:
         """As `selected`; None, and nothing is asked, where neither is given. Does not write."""
         return None if select is None and exclude is None else self.selected(select, exclude)
 
-    def _closed(
-        self, select: str | Sequence[str] | None, exclude: str | Sequence[str] | None
-    ) -> results.ClosedSelection | None:
-        """What a selector means, closed over what depends on it; None without one."""
-        if select is None:
-            if exclude is not None:
-                raise UsageError("What is excluded is of a selection", hint="Give a selector too.")
-            return None
-        from migrollback_nb.operations.closure import close_over
+    def _found(self, name: str | Sequence[str] | None, **range: Any) -> Found:
+        """The migrations that are meant by a name, several, or a range, in the order of their rollback."""
+        from migrollback_nb.operations import ranges
 
-        return close_over(self.database, select, exclude, folder=self.folder_path)
+        return ranges.find(self.database, ranges.asked(name, **range), folder=self.folder_path)
 
     def check(self, name: str) -> results.CheckResult:
         """May this migration be rolled back now? Does not write.
@@ -165,24 +163,40 @@ class Inspection:
 
         return check(self.database, stem(name), folder=self.folder_path)
 
-    def assess(self, name: str | Sequence[str], *, chain: bool = False) -> results.Assessment:
+    def assess(
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        chain: bool = False,
+        deploy: str | None = None,
+        to: str | None = None,
+        last: int | None = None,
+        since: When | None = None,
+    ) -> results.Assessment:
         """What is known of a rollback before it runs, in one verdict: the first line of every answer. Does not write.
 
         Parameters
         ----------
-        name : str or sequence of str
-            The migration, or several in the order in which they are to be rolled back.
+        name : str or sequence of str, optional
+            The migration, or several, in any order.
         chain : bool
             True: with all that must be rolled back before it.
+        deploy, to, last, since
+            Instead of a name: a range, as of `preview`.
 
         Raises
         ------
         MigrationNotFound
             When one is not registered.
+        UsageError
+            When nothing of a range is applied.
         """
-        from migrollback_nb.operations.preview import assess, steps_of
+        from migrollback_nb.operations.preview import assess
 
-        return assess(self.database, steps_of(self.database, name, chain=chain))
+        found = self._found(name, chain=chain, deploy=deploy, to=to, last=last, since=since)
+        if not found.steps:
+            raise UsageError(f"{found.range.nothing}: there is nothing to assess")
+        return assess(self.database, found.steps)
 
     def ledger_warnings(self) -> tuple[str, ...]:
         """What the ledgers of deploy tools know better than the history, a line each. Does not write."""
@@ -263,15 +277,43 @@ class Inspection:
         """Check the audit log: `audit` without anchors. Does not write."""
         return self.audit()
 
-    def plan(self, select: str | Sequence[str], exclude: str | Sequence[str] | None = None) -> results.Plan:
-        """The chain: in which order this migration and all that depends on it would be rolled back. Does not write.
+    @overload
+    def plan(self, select: str | Sequence[str], exclude: str | Sequence[str] | None = None) -> results.Plan: ...
+    @overload
+    def plan(
+        self,
+        select: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        *,
+        deploy: str | None = None,
+        to: str | None = None,
+        last: int | None = None,
+        since: When | None = None,
+        chain: bool = False,
+    ) -> results.Plan | results.NothingToRollBack: ...
+    def plan(
+        self,
+        select: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        *,
+        deploy: str | None = None,
+        to: str | None = None,
+        last: int | None = None,
+        since: When | None = None,
+        chain: bool = False,
+    ) -> results.Plan | results.NothingToRollBack:
+        """In which order a migration and all that depends on it, or a range, would be rolled back. Does not write.
 
         Parameters
         ----------
-        select : str or sequence of str
+        select : str or sequence of str, optional
             The migration, or a selector: what it means, closed over all that depends on it.
         exclude : str or sequence of str, optional
             A selector of what is left out.
+        deploy, to, last, since
+            Instead of a selector: a range, as of `preview`.
+        chain : bool
+            True: what depends on the range goes with it; False: the plan is blocked by it.
 
         Raises
         ------
@@ -285,17 +327,25 @@ class Inspection:
         DependencyError
             When dependencies form a cycle.
         """
-        from migrollback_nb.operations.preview import plan
+        from migrollback_nb.operations import preview, ranges
 
+        if any(given is not None for given in (deploy, to, last, since)):
+            if select is not None or exclude is not None:
+                raise UsageError("Names and a range exclude each other", hint="Give the names, or the range.")
+            return ranges.plan_of(
+                self.database, self._found(None, deploy=deploy, to=to, last=last, since=since, chain=chain)
+            )
+        if select is None:
+            raise UsageError("No migration was named", hint="Name one, several, or a range: to, last, since or deploy.")
         if isinstance(select, str) and exclude is None:  # a registered name wins
             with suppress(MigrationNotFound):
-                return plan(self.database, stem(select))
+                return preview.plan(self.database, stem(select))
         from migrollback_nb.operations.closure import close_over, plan_of
 
         return plan_of(self.database, close_over(self.database, select, exclude, folder=self.folder_path))
 
     @overload
-    def preview(self, name: str | Sequence[str], *, chain: bool = False) -> results.Preview: ...
+    def preview(self, name: str | Sequence[str], *, chain: bool = False, each: bool = False) -> results.Preview: ...
     @overload
     def preview(
         self,
@@ -303,8 +353,13 @@ class Inspection:
         *,
         chain: bool = False,
         deploy: str | None = None,
+        to: str | None = None,
+        last: int | None = None,
+        since: When | None = None,
         select: str | Sequence[str] | None = None,
         exclude: str | Sequence[str] | None = None,
+        each: bool = False,
+        attempt_id: UUID | str | None = None,
     ) -> results.Preview | results.NothingToRollBack: ...
     def preview(
         self,
@@ -312,27 +367,42 @@ class Inspection:
         *,
         chain: bool = False,
         deploy: str | None = None,
+        to: str | None = None,
+        last: int | None = None,
+        since: When | None = None,
         select: str | Sequence[str] | None = None,
         exclude: str | Sequence[str] | None = None,
+        each: bool = False,
+        attempt_id: UUID | str | None = None,
     ) -> results.Preview | results.NothingToRollBack:
         """What a rollback would run: the dry run. Does not write.
 
         Parameters
         ----------
         name : str or sequence of str, optional
-            The migration, or several in the order in which they are to be rolled back.
+            The migration, or several, in any order: the last applied goes first.
         chain : bool
             True: with all that must be rolled back before it.
         deploy : str, optional
             Instead of a name: the label of a deploy, for exactly what it brought and is still applied.
+        to : str, optional
+            Instead of a name: all that was applied after this migration, which stays.
+        last : int, optional
+            Instead of a name: the last so many.
+        since : str, datetime or timedelta, optional
+            Instead of a name: all that was applied since: ``2h``, ``yesterday``, an ISO time.
         select, exclude : str or sequence of str, optional
             Instead of a name: a selector, closed over all that depends on what it means; one of what is left out.
+        each : bool
+            True: as for a rollback that takes a transaction for each.
+        attempt_id : UUID or str, optional
+            Of an attempt that began and did not end: what it began with, whatever the range means by now.
 
         Returns
         -------
         Preview or NothingToRollBack
             Its fingerprint makes `rollback` refuse when anything has changed since; ``confirm`` is what it is
-            confirmed by. A deploy that brought nothing, or is rolled back already, has nothing to roll back.
+            confirmed by. A range of which nothing is applied has nothing to roll back.
 
         Raises
         ------
@@ -341,15 +411,18 @@ class Inspection:
         Refused
             When a rule forbids it, with the reason in words.
         UsageError
-            When there is no deploy of this label.
+            When there is no deploy of this label, or names and a range are given together.
         """
-        from migrollback_nb.operations.preview import nothing_in, preview, steps_of
+        from migrollback_nb.operations import attempts, ranges
+        from migrollback_nb.operations.preview import preview
 
-        closed = self._closed(select, exclude)
-        names = steps_of(self.database, name, chain=chain, deploy=deploy, closed=closed)
-        if not names:
-            return nothing_in(self.database, deploy, closed)
-        return preview(self.database, names, folder=self.folder_path, deploy=deploy, closed=closed)
+        meant = ranges.asked(
+            name, chain=chain, deploy=deploy, to=to, last=last, since=since, select=select, exclude=exclude
+        )
+        found = attempts.find(self.database, meant, attempts.read_id(attempt_id), folder=self.folder_path)
+        if not found.steps:
+            return ranges.nothing_in(self.database, found)
+        return preview(self.database, found.steps, folder=self.folder_path, range=meant, closed=found.closed, each=each)
 
     def lost_rows(self, name: str, *, limit: int = 20) -> results.LostRows:
         """A look at rows and values that its rollback would lose, by its text. Does not write, and records nothing.
@@ -399,8 +472,3 @@ class Inspection:
         from migrollback_nb.operations.apply import pending
 
         return tuple(file.name for file in pending(self.database.queries.history_states(), self.folder).files)
-
-
-def stem(name: str) -> str:
-    """A migration's name, given with or without ``.sql``; pure."""
-    return name.removesuffix(".sql")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import ordering, results
-from migrollback_nb.core.errors import DatabaseError, Refused, UsageError
+from migrollback_nb.core.errors import DatabaseError, Refused
 from migrollback_nb.core.passwords import mask_passwords
 from migrollback_nb.core.results.assessment import Assessment
-from migrollback_nb.operations.rejection import applied_of_deploy, no_deploy, not_found, refusal
+from migrollback_nb.core.text import first_few
+from migrollback_nb.operations.rejection import no_deploy, not_found, refusal
 from migrollback_nb.operations.stored_sql import warnings_of
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import CheckResult, LostRows, NothingToRollBack, Plan, Preview
-    from migrollback_nb.core.results.selection import ClosedSelection
+    from migrollback_nb.core.results import CheckResult, LostRows, Plan, Preview
+    from migrollback_nb.core.results.selection import ClosedSelection, Range
     from migrollback_nb.database import Database
     from migrollback_nb.database.gate import RollbackFacts
 
@@ -129,8 +130,9 @@ def preview(
     names: Sequence[str],
     *,
     folder: Path | None,
-    deploy: str | None = None,
+    range: Range,
     closed: ClosedSelection | None = None,
+    each: bool = False,
 ) -> Preview:
     """What the rollback of these migrations, in this order, would run. Does not write.
 
@@ -138,22 +140,24 @@ def preview(
     ----------
     folder : Path, optional
         Where their files are looked for.
-    deploy : str, optional
-        The deploy that they are, which confirms it then.
+    range : Range
+        What was asked for, which says what confirms it.
     closed : ClosedSelection, optional
         The selection that they are.
+    each : bool
+        True: each would run in a transaction of its own, or outside of one.
 
     Raises
     ------
     Refused
         When a rule forbids it.
     """
-    facts = database.queries.rollback_facts(names)
+    facts = database.queries.rollback_facts(names, each=each)
     rows, known = facts.dry_run, facts.known
     if not rows[0]["success"]:
         refused = rows[0]["migration_name"]
         result = check(database, refused, folder=folder)
-        raise refusal(database, names, refused, rows[0]["message"], result=result)
+        raise refusal(database, names, refused, rows[0]["message"], hint=alone(known, refused, names), result=result)
     checks = tuple(
         results.CheckResult(
             migration_name=name,
@@ -170,58 +174,28 @@ def preview(
         fingerprint=facts.fingerprint,
         target=database.target,
         deploy_ledgers=facts.ledgers,
-        deploy=deploy,
+        deploy=range.deploy,
         closed=closed,
+        range=range,
+        each=each,
         foreseen=None if facts.foreseen is None else results.Foreseen.from_dict(facts.foreseen),
         assessment=assessment_of(names, facts),
+    )
+
+
+def alone(known: Mapping[str, Mapping[str, Any]], name: str, names: Sequence[str]) -> str | None:
+    """What to do where a migration of several runs outside a transaction; None where it does not; pure."""
+    if len(names) < 2 or name not in known or not known[name]["nontransactional"]:
+        return None
+    return (
+        "Give --each (each=True): each of them runs in a transaction of its own then, and this one outside of one."
+        f" Or one by one, in this order: {first_few(names, 20)}"
     )
 
 
 def assessment_of(names: Sequence[str], facts: RollbackFacts) -> Assessment | None:
     """The assessment among what is known of a rollback; pure."""
     return None if facts.assessment is None else Assessment.from_row(names[-1], facts.assessment)
-
-
-def steps_of(
-    database: Database,
-    name: str | Sequence[str] | None,
-    *,
-    chain: bool = False,
-    deploy: str | None = None,
-    closed: ClosedSelection | None = None,
-) -> tuple[str, ...]:
-    """The migrations that a name, several, a deploy or a selection mean, in rollback order. Does not write.
-
-    Raises
-    ------
-    UsageError
-        When nothing is meant, or two things at once.
-    """
-    if closed is not None:
-        if name is not None or deploy is not None:
-            raise UsageError("A selector goes alone", hint="Give it without a name and without a deploy.")
-        return closed.steps
-    if deploy is not None:
-        if name is not None or chain:
-            raise UsageError("A deploy is rolled back as a whole", hint="Give its label alone, or a name.")
-        return applied_of_deploy(database, deploy)
-    if name is None:
-        raise UsageError("No migration was named", hint="Name one, or a deploy by its label.")
-    if isinstance(name, str):
-        return plan(database, stem(name)).steps if chain else (stem(name),)
-    if not name:
-        raise UsageError(
-            "No migration was named", hint="Name one, or several in the order in which they are to be rolled back."
-        )
-    return tuple(stem(one) for one in name)
-
-
-def nothing_in(database: Database, deploy: str | None, closed: ClosedSelection | None) -> NothingToRollBack:
-    """The result of a deploy, or of a selection, of which nothing is applied. Does not write."""
-    if closed is not None or deploy is None:
-        select = "" if closed is None else " ".join(closed.select)
-        return results.NothingToRollBack(deploy=None, state="rolled back", select=select)
-    return results.NothingToRollBack(deploy=deploy, state=newest_deploy(database, deploy)["state"])
 
 
 def newest_deploy(database: Database, label: str) -> dict[str, Any]:

@@ -18,12 +18,15 @@ from migrollback_nb.operations import failed_sql
 from migrollback_nb.operations import snapshots as around
 from migrollback_nb.operations.audit import export_audit_log
 from migrollback_nb.operations.interrupts import saying_what_stays
-from migrollback_nb.operations.preview import assessment_of
+from migrollback_nb.operations.preview import alone, assessment_of
 from migrollback_nb.operations.rejection import not_found, refusal
 from migrollback_nb.operations.stored_sql import warnings_of
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from migrollback_nb.core.results import Assessment, ChainResult, Preview, Rehearsal, RollbackResult
+    from migrollback_nb.core.results.selection import Range
     from migrollback_nb.database import Database
     from migrollback_nb.database.gate import RollbackFacts
     from migrollback_nb.database.progress import RollbackCallback
@@ -39,29 +42,38 @@ class RollbackOptions(TypedDict, total=False):
     accept_loss: bool
     break_glass: bool
     chain: bool
+    each: bool
+    attempt_id: UUID | str | None
     trail: Path | str | None
     snapshots: Snapshots
     progress: RollbackCallback | None
 
 
-def require_confirmation(confirm: object, names: Sequence[str], *, deploy: str | None = None) -> None:
-    """Make sure that a rollback is confirmed by the last migration's name, or the deploy's label; pure.
+def require_confirmation(confirm: object, range: Range, steps: Sequence[str], *, begun: Sequence[str] = ()) -> None:
+    """Make sure that a rollback is confirmed by the word that `Range.confirm` says; pure.
+
+    `begun`: of an attempt that goes on, all that it began with: a job that runs again says what it said then.
 
     Raises
     ------
     ConfirmationRequired
         When it is not.
     """
-    if deploy is not None:
-        what, name, hint = f"Deploy {deploy}", None, f"Confirm by its label: {deploy}"
+    if range.deploy is not None:
+        what, name = f"Deploy {range.deploy}", None
     else:
-        what, name, hint = names[-1], names[-1], f"Confirm by its name: {names[-1]}"
+        name = steps[-1]
+        what = name if range.is_one or range.select else f"{range.words[0].upper()}{range.words[1:]}"
+    wanted = range.confirm(steps) if steps or range.deploy is not None else ""
+    words = {wanted, *([range.confirm(begun)] if begun else [])}
+    hint = f"Confirm by {range.confirmed_by}: {wanted}"
+    not_confirmed = f"{what} {'were' if len(range.names) > 1 or (range.last or 0) > 1 else 'was'} not confirmed"
     if not isinstance(confirm, str):
         raise ConfirmationRequired(
-            f"{what} was not confirmed: confirm={confirm!r} names nothing", migration_name=name, hint=hint
+            f"{not_confirmed}: confirm={confirm!r} names nothing", migration_name=name, hint=hint
         )
-    if (confirm if deploy is not None else confirm.removesuffix(".sql")) != (deploy or name):
-        raise ConfirmationRequired(f"{what} was not confirmed", migration_name=name, hint=hint)
+    if (confirm if range.deploy is not None else confirm.removesuffix(".sql")) not in words:
+        raise ConfirmationRequired(not_confirmed, migration_name=name, hint=hint)
 
 
 def require_accepted_loss(assessment: Assessment) -> None:
@@ -97,32 +109,21 @@ def rollback(
     snapshots: Snapshots,
     progress: RollbackCallback | None,
     folder: Path | None,
+    attempt_id: str | None = None,
+    begun: Mapping[str, Any] | None = None,
 ) -> RollbackResult | ChainResult:
     """Roll these migrations back, in this order, in one transaction. Writes.
 
-    Options, result and errors are those of `Workspace.rollback`; `folder` is where the files are looked for.
+    Options, result and errors are those of `Workspace.rollback`; `folder` is where the files are looked for. `begun` is
+    what the event that begins it keeps of an attempt: what was asked for.
     """
-    target = database.target
-    if preview is not None and not isinstance(preview, str) and preview.target != target:
-        raise Refused(
-            f"The preview is of another database: {preview.target}",
-            migration_name=names[-1],
-            hint="Preview it here first.",
-        )
-    fingerprint = preview if preview is None or isinstance(preview, str) else preview.fingerprint
+    fingerprint = fingerprint_of(database, preview, names)
     warnings: tuple[str, ...] = ()
     nontransactional = False
     facts = database.queries.rollback_facts(names)
     known = facts.known
-    if not (reason or "").strip() and production.is_production(database.target):
-        raise ConfirmationRequired(
-            f"Database {target.database} on {target.host} is production: a rollback there needs a reason",
-            migration_name=names[-1],
-            hint="Give it with --reason TEXT (reason=...): it goes into the audit log.",
-        )
+    require_on_production(database, names, facts, reason=reason, accept_loss=accept_loss)
     assessment = assessment_of(names, facts)
-    if not accept_loss and assessment is not None and production.is_production(database.target):
-        require_accepted_loss(assessment)
     for step in names:
         if step not in known:
             raise not_found(database, step)
@@ -141,6 +142,7 @@ def rollback(
                 trail=trail,
                 assessment=assessment,
                 warnings=warnings,
+                attempt_id=attempt_id,
             )
     with (
         database.session.operation(progress),
@@ -157,8 +159,55 @@ def rollback(
             snapshots=snapshots,
             nontransactional=nontransactional,
             warnings=warnings,
+            attempt_id=attempt_id,
+            begun=begun or {},
         )
     return replace(result, warnings=(*result.warnings, *database.session.remarks))
+
+
+def fingerprint_of(database: Database, preview: Preview | Rehearsal | str | None, names: Sequence[str]) -> str | None:
+    """The fingerprint of what was looked at; pure.
+
+    Raises
+    ------
+    Refused
+        When it was looked at in another database.
+    """
+    if preview is None or isinstance(preview, str):
+        return preview
+    if preview.target != database.target:
+        raise Refused(
+            f"The preview is of another database: {preview.target}",
+            migration_name=names[-1],
+            hint="Preview it here first.",
+        )
+    return preview.fingerprint
+
+
+def require_on_production(
+    database: Database, names: Sequence[str], facts: RollbackFacts, *, reason: str | None, accept_loss: bool
+) -> None:
+    """Make sure that production has a reason, and loses nothing that was not accepted; pure.
+
+    Raises
+    ------
+    ConfirmationRequired
+        When there is no reason.
+    Refused
+        When rows or values would go, or would not come back.
+    """
+    target = database.target
+    if not production.is_production(target):
+        return
+    if not (reason or "").strip():
+        raise ConfirmationRequired(
+            f"Database {target.database} on {target.host} is production: a rollback there needs a reason",
+            migration_name=names[-1],
+            hint="Give it with --reason TEXT (reason=...): it goes into the audit log.",
+        )
+    assessment = assessment_of(names, facts)
+    if not accept_loss and assessment is not None:
+        require_accepted_loss(assessment)
 
 
 def roll_back(
@@ -173,6 +222,8 @@ def roll_back(
     snapshots: Snapshots,
     nontransactional: bool,
     warnings: tuple[str, ...],
+    attempt_id: str | None = None,
+    begun: Mapping[str, Any],
 ) -> RollbackResult | ChainResult:
     """A rollback with the snapshots around it. Writes.
 
@@ -190,6 +241,10 @@ def roll_back(
         True: it runs statement by statement, outside a transaction.
     warnings : tuple of str
         What is known before, and goes into the result.
+    attempt_id : str, optional
+        The caller's own, with which nothing runs twice.
+    begun : mapping
+        What the event that begins it keeps besides.
 
     Raises
     ------
@@ -205,26 +260,19 @@ def roll_back(
             before, remarks = around.take(database, "before rollback", names)
             state = fingerprint or facts.fingerprint
         warnings += remarks
-    if nontransactional and len(names) == 1:
-        execution = database.nontransactional.rollback(
-            names[0], reason=reason, preview=fingerprint, accept_loss=accept_loss, break_glass=break_glass
-        )
-    elif nontransactional:
-        raise Refused(
-            "A rollback that runs outside a transaction cannot be part of a chain",
-            migration_name=names[-1],
-            hint="Roll them back one by one, in this order: " + ", ".join(names),
-        )
-    else:
-        execution = database.commands.rollback(
-            names,
-            reason=reason,
-            preview=fingerprint,
-            snapshot_each=snapshots == "each",
-            accept_loss=accept_loss,
-            break_glass=break_glass,
-            known={key: facts.assessment[key] for key in ("verdict", "headline")} if facts.assessment else None,
-        )
+    execution = _execute(
+        database,
+        names,
+        facts,
+        nontransactional=nontransactional,
+        snapshots=snapshots,
+        begun=begun,
+        reason=reason,
+        preview=fingerprint,
+        accept_loss=accept_loss,
+        break_glass=break_glass,
+        attempt_id=attempt_id,
+    )
     steps = _results(database, execution, warnings, names)
     if snapshots != "none":
         database.session.report_progress(replace(stages, stage="committed"))
@@ -242,6 +290,30 @@ def roll_back(
     return results.ChainResult(results=steps, verification=verification, assessment=assessment, warnings=remarks)
 
 
+def _execute(
+    database: Database,
+    names: tuple[str, ...],
+    facts: RollbackFacts,
+    *,
+    nontransactional: bool,
+    snapshots: Snapshots,
+    begun: Mapping[str, Any],
+    **options: Any,
+) -> ExecutionResult:
+    """Run it, in one transaction or outside of any. Writes."""
+    if nontransactional and len(names) == 1:
+        return database.nontransactional.rollback(names[0], known=dict(begun), **options)
+    if nontransactional:
+        outside = next(name for name in names if facts.known[name]["nontransactional"])
+        raise Refused(
+            "A rollback that runs outside a transaction cannot be part of a chain",
+            migration_name=outside,
+            hint=alone(facts.known, outside, names),
+        )
+    assessed = {} if facts.assessment is None else {key: facts.assessment[key] for key in ("verdict", "headline")}
+    return database.commands.rollback(names, snapshot_each=snapshots == "each", known={**begun, **assessed}, **options)
+
+
 def roll_back_system(
     database: Database,
     name: str,
@@ -253,6 +325,7 @@ def roll_back_system(
     trail: Path | str | None,
     assessment: Assessment | None,
     warnings: tuple[str, ...],
+    attempt_id: str | None,
 ) -> RollbackResult:
     """Roll back the rollback system itself. Writes, and first saves the audit log to a file: nothing of it is left."""
     check = database.queries.can_rollback(name)
@@ -267,6 +340,7 @@ def roll_back_system(
         chain_head=head.head_hash,
         accept_loss=accept_loss,
         break_glass=break_glass,
+        attempt_id=attempt_id,
     )
     saved = f"The history and the audit log were saved to {path} (head {head.head_number} {head.head_hash})"
     return replace(_results(database, execution, (*warnings, saved), (name,))[0], assessment=assessment)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from migrollback_nb.core import results
 from migrollback_nb.operations.approving import Approving
-from migrollback_nb.operations.inspection import stem
+from migrollback_nb.operations.preview import stem
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from migrollback_nb.core.times import When
     from migrollback_nb.database.progress import Progress, RollbackCallback
+    from migrollback_nb.operations.ranges import RangeOptions
     from migrollback_nb.operations.rollback import RollbackOptions
     from migrollback_nb.operations.snapshots import Snapshots
 
@@ -46,6 +49,9 @@ class Workspace(Approving):
         *,
         confirm: str,
         deploy: str | None = None,
+        to: str | None = None,
+        last: int | None = None,
+        since: When | None = None,
         select: str | Sequence[str] | None = None,
         exclude: str | Sequence[str] | None = None,
         **options: Unpack[RollbackOptions],
@@ -56,6 +62,9 @@ class Workspace(Approving):
         *,
         confirm: str,
         deploy: str | None = None,
+        to: str | None = None,
+        last: int | None = None,
+        since: When | None = None,
         select: str | Sequence[str] | None = None,
         exclude: str | Sequence[str] | None = None,
         reason: str | None = None,
@@ -63,38 +72,42 @@ class Workspace(Approving):
         accept_loss: bool = False,
         break_glass: bool = False,
         chain: bool = False,
+        each: bool = False,
+        attempt_id: UUID | str | None = None,
         trail: Path | str | None = None,
         snapshots: Snapshots = "ends",
         progress: RollbackCallback | None = None,
     ) -> results.RollbackResult | results.ChainResult | results.NothingToRollBack:
-        """Roll a migration back. Writes: runs its rollback SQL, whole or not at all, and verifies what it did.
+        """Roll back a migration, or several. Writes: runs their SQL, whole or not at all, and verifies what it did.
 
         Parameters
         ----------
         name : str or sequence of str, optional
-            The migration, or several in the order in which they are to be rolled back, in one transaction.
+            The migration, or several, in any order: the last applied goes first.
         confirm : str
-            The migration's name (of several: the last; of a deploy: its label) again: nothing runs by accident.
-        deploy : str, optional
-            Instead of a name: the label of a deploy, for exactly what it brought and is still applied, newest first.
-        select, exclude : str or sequence of str, optional
-            Instead of a name: a selector, closed over all that depends on what it means; one of what is left out.
+            The migration's name again: nothing runs by accident. Of `to` the name that stays, of a deploy its label,
+            else the newest migration's name; a `Preview` says it.
+        deploy, to, last, since, select, exclude
+            Instead of a name: a range or a selection, as of `preview`.
         reason : str, optional
-            Goes into the audit log. On production (`install`, MIGROLLBACK_PRODUCTION) there must be one.
+            Goes into the audit log. On production there must be one.
         preview : Preview, Rehearsal or str, optional
             What was looked at, or its fingerprint: refused when anything has changed since.
         accept_loss, break_glass : bool
             True: a known loss, which production refuses otherwise, is accepted; it goes without the approvals that a
             `policy` asks for, where that lets this role, and with a reason. The audit log keeps both.
         chain : bool
-            True: with all that must be rolled back before it, in one transaction.
+            True: with all that must be rolled back before it.
+        each : bool
+            True: each in a transaction of its own, up to the first that fails; `preview` binds all of them.
+        attempt_id : UUID or str, optional
+            An id of the caller's own: with the same id nothing runs twice, and the result says how it ended.
         trail : Path or str, optional
             Where the audit log is saved before the rollback system itself goes; by default a dated file here.
         snapshots : {'ends', 'each', 'none'}
-            Of the schema: one before any lock and one after the commit; of several also one between each two, while the
-            locks are held; or none, and nothing is verified.
+            Of the schema, before any lock and after the commit; also between each two; or none: nothing is verified.
         progress : callable, optional
-            Called with a `RollbackProgress` around each statement, from this thread, until a call fails, which is said.
+            Called with a `RollbackProgress` around each statement, until a call fails, which is said.
 
         Returns
         -------
@@ -103,26 +116,55 @@ class Workspace(Approving):
 
         Raises
         ------
-        MigrationNotFound, ConfirmationRequired, Refused, LockBusy
-            Nothing was changed.
-        RollbackFailed
-            The SQL failed and was undone; after a permanent error the status is ``failed``.
+        MigrationNotFound, ConfirmationRequired, Refused, LockBusy, RollbackFailed
+            Nothing was changed; with `each`, ``done`` says what went before it.
         """
-        from migrollback_nb.operations import rollback as rolling_back
-        from migrollback_nb.operations.preview import nothing_in, steps_of
-        from migrollback_nb.operations.snapshots import check_choice
+        from migrollback_nb.operations import ranges
+        from migrollback_nb.operations.rollback_of_range import roll_back_range
 
-        check_choice(snapshots)
-        closed = self._closed(select, exclude)
-        names = steps_of(self.database, name, chain=chain, deploy=deploy, closed=closed)
-        if names or closed is None:
-            rolling_back.require_confirmation(confirm, names, deploy=deploy)
-        if not names:
-            return nothing_in(self.database, deploy, closed)
-        return rolling_back.rollback(
-            self.database, names, reason=reason, preview=preview, accept_loss=accept_loss, break_glass=break_glass,
-            trail=trail, snapshots=snapshots, progress=progress, folder=self.folder_path,
+        return roll_back_range(
+            self.database,
+            ranges.asked(
+                name, chain=chain, deploy=deploy, to=to, last=last, since=since, select=select, exclude=exclude
+            ),
+            confirm=confirm, each=each, attempt_id=attempt_id, folder=self.folder_path, snapshots=snapshots,
+            reason=reason, preview=preview, accept_loss=accept_loss, break_glass=break_glass, trail=trail,
+            progress=progress,
         )  # fmt: skip
+
+    def attempted(
+        self,
+        attempt_id: UUID | str,
+        name: str | Sequence[str] | None = None,
+        *,
+        each: bool = False,
+        **range: Unpack[RangeOptions],
+    ) -> results.RollbackResult | results.ChainResult | None:
+        """How the rollback of this attempt ended, where all of it is rolled back; else None. Does not write.
+
+        Parameters
+        ----------
+        attempt_id : UUID or str
+            The id that the caller gave to `rollback`.
+        name : str or sequence of str, optional
+            What is asked for now, as `rollback` takes it: an id is for one thing.
+        each : bool
+            As of `rollback`.
+        **range : Unpack[RangeOptions]
+            deploy, to, last, since, select, exclude, chain.
+
+        Raises
+        ------
+        Refused
+            When it was begun for something else.
+        RollbackFailed
+            When it failed, for good.
+        """
+        from migrollback_nb.operations import attempts, ranges
+
+        asked = ranges.asked(name, **range).asked | ({"each": True} if each else {})
+        found = attempts.read_id(attempt_id)
+        return None if found is None else attempts.ended(self.database, asked, found)
 
     def verify_rollback(
         self, name: str, *, replay: Callable[[Sequence[str]], Mapping[str, Sequence[Any]]] | None = None

@@ -137,27 +137,32 @@ class HistoryPanel(Panel):
                 self.shared.update(selected=choice[0], several=(), deploy="")
 
     def _complete(self, text: str) -> Sequence[tuple[str, str]]:
+        if is_plain(text):
+            # the list itself is the answer; no name need be looked at, and nothing asked
+            return [(line, describe(line)) for line in complete(text, Facts()) if line.endswith(":")]
         if self.shared.busy:
             return ()  # what runs has the connection
         if self._is_new("selectable", self.shared.history):
             self._selectable = Facts(names=self._known.names)
             with suppress(MigrollbackError):  # names alone are better than no list
                 self._selectable = self.db.selector_facts()
-        found = complete(text, self._selectable)
-        # for a plain word the list itself is the answer
-        return [(line, describe(line)) for line in found if not is_plain(text) or line.endswith(":")]
+        return [(line, describe(line)) for line in complete(text, self._selectable)]
 
     # -- view ------------------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
+        # in one message: rows that were not yet there for a moment would lose the place to which it is scrolled
+        with self.table.hold_sync():
+            self._show_rows()
+        self.detail_view.value = self._details()
+
+    def _show_rows(self) -> None:
         shared, busy = self.shared, bool(self.shared.busy)
         self.refresh_button.disabled = self.table.locked = busy
         if self._is_new("rows", shared.history, shared.migrations, shared.deploys):
             known = self._known if self._known.history is shared.history else HistoryRows(shared.history)
             self._known = known.with_verdicts(shared.migrations, shared.deploys)
-            with self.table.hold_sync():
-                self.table.order = []
-                self.table.names, self.table.cells = list(self._known.names), self._known.cells()
+            self.table.fill(self._known.names, self._known.cells())
         text = self.search.typed.strip()
         if busy and not is_plain(text):
             self._drawn.pop("found", None)  # asked when the connection is free
@@ -166,7 +171,6 @@ class HistoryPanel(Panel):
         self._fill()
         self._beside_it()
         self.table.chosen = self._choice()
-        self.detail_view.value = self._details()
 
     def _is_new(self, what: str, *facts: Any) -> bool:
         """Whether one of the facts is another than when this was asked last."""

@@ -89,6 +89,8 @@ class HistoryRows:
     def containing(self, text: str) -> list[int]:
         """Places of those that have each of these words in name, notes, description, deploy or who did it."""
         words = text.casefold().split()
+        if not words:
+            return list(range(len(self.names)))
         return [place for place, all_of_it in enumerate(self._texts) if all(word in all_of_it for word in words)]
 
     def fitting(self, places: Iterable[int], *, status: str = "", verdict: str = "") -> list[int]:

@@ -29,7 +29,21 @@ function render({ model, el }) {
 
   let at = 0; // the place in the order where the keys are
   let anchor = 0; // where a range begins
-  const order = () => model.get("order");
+  // what the kernel sends as JSON in one piece, read once
+  const read = (trait) => {
+    let [bytes, found] = [null, null];
+    return () => {
+      if (model.get(trait) !== bytes) {
+        bytes = model.get(trait);
+        found = JSON.parse(new TextDecoder().decode(bytes));
+      }
+      return found;
+    };
+  };
+  const order = read("places");
+  const rows = read("rows");
+  const allCells = () => rows().cells;
+  const allNames = () => rows().names ?? allCells().name?.words ?? [];
   const choice = () => {
     const shown = selection.shown();
     const found = shown ? JSON.parse(shown) : [];
@@ -95,8 +109,8 @@ function render({ model, el }) {
       row.append(cell);
       return row;
     }
-    row.setAttribute("aria-selected", String(chosen.names.has(model.get("names")[number])));
-    const cells = model.get("cells");
+    row.setAttribute("aria-selected", String(chosen.names.has(allNames()[number])));
+    const cells = allCells();
     for (const column of Object.keys(model.get("titles"))) {
       const { words, kinds, of } = cells[column];
       const cell = make("div", "", "gridcell");
@@ -146,7 +160,7 @@ function render({ model, el }) {
   const follow = () => {
     // what is chosen elsewhere comes into view here
     const { names, deploy } = choice();
-    const wanted = model.get("names");
+    const wanted = allNames();
     const place = order().findIndex((number) => (number < 0 ? deploy && model.get("deploys")[-1 - number].label === deploy : names.has(wanted[number])));
     if (place >= 0 && !names.has(wanted[order()[at]])) {
       at = anchor = place;
@@ -158,7 +172,7 @@ function render({ model, el }) {
   const select = (to, { extend = false, add = false } = {}) => {
     const number = order()[to];
     if (number === undefined || model.get("locked")) return;
-    const names = model.get("names");
+    const names = allNames();
     at = to;
     if (number < 0 && !extend) {
       const { label } = model.get("deploys")[-1 - number];
@@ -215,7 +229,7 @@ function render({ model, el }) {
   const heard = [
     ...["chips", "status", "verdict"].map((trait) => [`change:${trait}`, drawChips]),
     ...["titles", "sort"].map((trait) => [`change:${trait}`, drawTitles]),
-    ...["names", "cells", "order", "deploys", "empty", "locked", "acknowledged"].map((trait) => [`change:${trait}`, draw]),
+    ...["rows", "places", "deploys", "empty", "locked", "acknowledged"].map((trait) => [`change:${trait}`, draw]),
     ["change:chosen", follow],
   ];
   for (const [event, action] of heard) model.on(event, action);

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import traitlets
 
 from migrollback_nb.panels.selection import HERE, SelectionWidget, script
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 class HistoryTable(SelectionWidget):
@@ -17,12 +20,10 @@ class HistoryTable(SelectionWidget):
     ----------
     titles : dict of str to str
         Column -> what stands over it.
-    names : list of str
-        Of each row the name by which it is chosen.
-    cells : dict
-        As `HistoryRows.cells` gives it.
-    order : list of int
-        The rows that are shown, in order; -1 is the line of the first of `deploys`, -2 of the second.
+    rows : bytes
+        `names` and `cells` for the page, as JSON: element by element they would be looked at for buffers.
+    places : bytes
+        `order` for the page, as JSON.
     deploys : list of dict
         Label and words of each deploy whose line is shown; without a label it cannot be chosen.
     chosen : str
@@ -42,9 +43,8 @@ class HistoryTable(SelectionWidget):
     _esm = script("history_table.js")
     _css = HERE / "history_table.css"
     titles = traitlets.Dict().tag(sync=True)
-    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    cells = traitlets.Dict().tag(sync=True)
-    order = traitlets.List(traitlets.Int()).tag(sync=True)
+    rows = traitlets.Bytes(b'{"names": [], "cells": {}}').tag(sync=True)
+    places = traitlets.Bytes(b"[]").tag(sync=True)
     deploys = traitlets.List(traitlets.Dict()).tag(sync=True)
     chosen = traitlets.Unicode("").tag(sync=True)
     chips = traitlets.List(traitlets.Dict()).tag(sync=True)
@@ -53,6 +53,30 @@ class HistoryTable(SelectionWidget):
     sort = traitlets.Unicode("-applied").tag(sync=True)
     empty = traitlets.Unicode("").tag(sync=True)
     locked = traitlets.Bool(default_value=False).tag(sync=True)
+
+    def __init__(self, **state: Any) -> None:
+        #: Of each row the name by which it is chosen.
+        self.names: Sequence[str] = ()
+        #: As `HistoryRows.cells` gives it.
+        self.cells: Mapping[str, Any] = {}
+        self._order: Sequence[int] = ()
+        super().__init__(**state)
+
+    def fill(self, names: Sequence[str], cells: Mapping[str, Any]) -> None:
+        """Take other rows; none of them is shown before `order` says so."""
+        self.names, self.cells, self.order = names, cells, ()
+        shown = cells["name"]["words"]
+        # where a name shows as it is, it goes once
+        self.rows = json.dumps({"names": None if list(names) == shown else names, "cells": cells}).encode()
+
+    @property
+    def order(self) -> Sequence[int]:
+        """The rows that are shown, in order; -1 is the line of the first of `deploys`, -2 of the second."""
+        return self._order
+
+    @order.setter
+    def order(self, order: Sequence[int]) -> None:
+        self._order, self.places = order, json.dumps(order).encode()
 
     def _select(self, name: str) -> None:
         if not self.locked and self._is_there(json.loads(name)):

@@ -82,7 +82,7 @@ def test_a_deploy_is_confirmed_by_its_label(db: mr.Migrations) -> None:
 def test_what_is_chosen_in_the_history_is_previewed_beside_it(db: mr.Migrations) -> None:
     history = HistoryPanel(db)
     assert history.error is None
-    assert history.table.names == ["003_c", "002_b", "001_a"]
+    assert list(history.table.names) == ["003_c", "002_b", "001_a"]
     assert history.lanes_button.value
     assert history.graph_panel.drawing.svg.count('class="node') == 3
     panel = RollbackPanel(history)

@@ -135,7 +135,7 @@ def test_an_index_keeps_its_table_when_it_is_gone(db, applied):
     assert found["002_i", "sequence", "created"] == "public.t"
     assert found["003_gone", "index", "dropped"] == "public.t"
     assert {*found.values()} == {"public.t"}
-    db.rollback(["003_gone", "002_i"], confirm="002_i")
+    db.rollback(["003_gone", "002_i"], confirm="003_gone")
     assert tables() == found
 
 

@@ -71,7 +71,7 @@ def test_what_is_not_the_newest_of_its_ledger_is_refused_with_what_to_do(revisio
             session().execute(
                 'SELECT forget_in_deploy_ledger(\'b2_x\', \'b2\', \'{"tool": "Alembic", "parents": ["a1"]}\')'
             )
-        assert caught.value.sqlstate == "MR029"
+        assert caught.value.sqlstate == "MR031"
 
 
 def test_programs_without_a_ledger_are_taken_for_applied_by_no_folders_word(tmp_path, database_dsn):

@@ -157,6 +157,9 @@ def test_apply_goes_in_waves_too(databases, tmp_path):
     result = fleet.apply(waves=(2,))
     assert (result.success, set(fleet.status()["last_applied"])) == (True, {"003_posts"})
     assert fleet.apply().counts == {"done": 4}
+    assert fleet.rollback("003_posts", confirm="003_posts").success
+    assert set(fleet.apply().to_frame()["message"]) == {"Nothing is pending"}
+    assert set(fleet.apply("003_posts").to_frame()["message"]) == {"1 applied"}
 
 
 def test_what_is_kept_holds_no_password(databases, runs_kept_here):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from program_tools import TOOLS, ProgramTool
+from program_tools import TOOLS, Alembic, Django, ProgramTool
 from watching import exists
 
 import migrollback_nb as mr
@@ -58,3 +58,137 @@ def test_what_is_rolled_back_the_tool_calls_pending_and_applies_again(tool, besi
         assert tool.applied() == []
         tool.up()
         assert tool.applied() == [first, second]
+
+
+@pytest.fixture
+def alembic(tmp_path: Path, database_dsn: str) -> Alembic:
+    return made(Alembic, tmp_path, database_dsn)
+
+
+@pytest.fixture
+def django(tmp_path: Path, database_dsn: str) -> Django:
+    return made(Django, tmp_path, database_dsn)
+
+
+FETCH = 'op.get_bind().execute(sa.text("select 1")).fetchall()'
+
+
+def branches(alembic: Alembic) -> None:
+    """A diamond, a branch of its own, one that depends on that, and what cannot be rendered."""
+    alembic.revision("a1_a", None, 'op.create_table("a", sa.Column("id", sa.Integer))', 'op.drop_table("a")')
+    alembic.revision("b2_b", "a1", 'op.execute("CREATE TABLE b ()")', 'op.execute("DROP TABLE b")')
+    alembic.revision("c3_c", "a1", FETCH, FETCH)
+    alembic.revision("d4_d", ("b2", "c3"), 'op.execute("CREATE TABLE d ()")', 'op.execute("DROP TABLE d")')
+    alembic.revision("e5_e", None, 'op.execute("CREATE TABLE e ()")', 'raise ValueError("no way")', labels="other")
+    alembic.revision(
+        "f6_f",
+        "d4",
+        'with op.get_context().autocommit_block(): op.create_index("i", "a", ["id"], postgresql_concurrently=True)',
+        'op.drop_index("i")',
+        needs="other",
+    )
+
+
+@pytest.mark.long
+def test_alembic_renders_each_revision_and_says_why_not(alembic):
+    branches(alembic)
+    found = mr.render(alembic.folder, rollbacks=alembic.rollbacks)
+    by_name = {one.migration_name: one for one in found.migrations}
+    assert list(by_name) == ["a1_a", "b2_b", "c3_c", "d4_d", "e5_e", "f6_f"]
+    assert "fetchall" in by_name["c3_c"].reason
+    assert by_name["e5_e"].reason == "ValueError: no way"
+    texts = {
+        name: [line for line in Path(one.rollback).read_text().splitlines() if line and not line.startswith("--")]
+        for name, one in by_name.items()
+        if one.rollback
+    }
+    assert texts == {
+        "a1_a": ["DROP TABLE a;"],
+        "b2_b": ["DROP TABLE b;"],
+        "d4_d": ["DROP TABLE d;"],
+        "f6_f": ["DROP INDEX i;"],
+    }
+    assert "CREATE INDEX CONCURRENTLY i" in Path(by_name["f6_f"].up).read_text()
+    assert "version_num" not in Path(by_name["d4_d"].up).read_text()
+    # what was written by hand is left alone
+    (alembic.rollbacks / "c3_c.rollback.sql").write_text("SELECT 1;\n")
+    again = {one.migration_name: one for one in mr.render(alembic.folder, rollbacks=alembic.rollbacks).migrations}
+    assert "written by hand" in again["c3_c"].remarks[-1]
+    assert (alembic.rollbacks / "c3_c.rollback.sql").read_text() == "SELECT 1;\n"
+
+
+@pytest.mark.long
+def test_heads_after_each_rollback_are_those_of_alembic_itself(alembic, session, database_dsn):
+    for name, down, needs in (
+        ("a1_a", None, None),
+        ("b2_b", "a1", None),
+        ("c3_c", "a1", None),
+        ("d4_d", ("b2", "c3"), None),
+        ("e5_e", None, None),
+        ("f6_f", "e5", "b2"),
+        ("g7_g", "d4", "e5"),
+    ):
+        table = name[-1]
+        alembic.revision(
+            name, down, f'op.execute("CREATE TABLE {table} ()")', f'op.execute("DROP TABLE {table}")', needs=needs
+        )
+        (alembic.rollbacks / f"{name}.rollback.sql").write_text(f"DROP TABLE {table};\n")
+    alembic.up()
+    undone = []
+    with mr.connect(database_dsn, dir=alembic.folder, rollbacks=alembic.rollbacks) as db:
+        assert len(db.sync().registered) == 7
+        for name in ("g7_g", "f6_f", "d4_d", "c3_c", "e5_e", "b2_b", "a1_a"):
+            assert db.rollback(name, confirm=name).success
+            undone.append(alembic.heads())
+    alembic.up()
+    theirs = []
+    for step in ("g7:d4", "f6:e5", None, None, None, None, None):
+        if step is None:
+            break
+        before = alembic.heads()
+        alembic.alembic("downgrade", f"{step.partition(':')[0]}-1" if step != "f6:e5" else "f6-1")
+        theirs.append(alembic.heads())
+        assert theirs[-1] != before
+    assert undone[: len(theirs)] == theirs
+    assert undone[2:] == [{"b2", "c3", "e5"}, {"b2", "e5"}, {"b2"}, {"a1"}, set()]
+
+
+@pytest.mark.long
+def test_django_renders_both_ways_and_names_what_runs_python(django, session, database_dsn):
+    django.write(0)
+    django.migration(
+        "0002_b",
+        [("shop", "0001_a")],
+        'migrations.AddField("a", "name", models.CharField(max_length=20, unique=True, null=True)),'
+        " migrations.RunPython(lambda apps, editor: None, migrations.RunPython.noop)",
+    )
+    django.migration(
+        "0003_c",
+        [("shop", "0002_b")],
+        'migrations.AlterField("a", "name", models.CharField(max_length=20, null=True))',  # looks the constraint up
+    )
+    django.migration(
+        "0004_d", [("shop", "0003_c")], "migrations.RunPython(lambda apps, editor: None, lambda apps, editor: None)"
+    )
+    django.migration("0005_e", [("shop", "0004_d")], "migrations.RunPython(lambda apps, editor: None)")
+    django.up()
+    for path in django.rollbacks.iterdir():
+        path.unlink()
+    found = {one.migration_name: one for one in mr.render(django.folder, rollbacks=django.rollbacks).migrations}
+    assert found["shop.0004_d"].reason == "RunPython in line 6 is to be undone by Python"
+    assert "is not reversible" in found["shop.0005_e"].reason
+    assert "RunPython in line 6: what it does to rows is in no SQL" in found["shop.0002_b"].remarks
+    assert 'DROP COLUMN "name"' in Path(found["shop.0002_b"].rollback).read_text()
+    assert "ADD CONSTRAINT" in Path(found["shop.0003_c"].rollback).read_text()
+    with mr.connect(database_dsn, dir=django.folder, rollbacks=django.rollbacks) as db:
+        synced = db.sync()
+        assert [one.has_rollback_sql for one in synced.registered] == [True, True, True, False, False]
+        assert any("shop.0004_d (RunPython in line 6)" in warning for warning in synced.warnings)
+        session().execute("DELETE FROM django_migrations WHERE name IN ('0004_d', '0005_e')")
+        for name in ("shop.0005_e", "shop.0004_d"):
+            db.resolve(name, status="rolled_back", reason="trial", force=True)
+        assert db.rollback("shop.0002_b", confirm="shop.0002_b", chain=True).success
+        assert django.applied() == ["shop.0001_a"]
+        django.up()
+        assert django.applied()[-1] == "shop.0005_e"
+        assert set(db.sync().applied_again) == {"shop.0002_b", "shop.0003_c", "shop.0004_d", "shop.0005_e"}

@@ -34,7 +34,7 @@ def test_a_required_and_a_repeatable_argument_are_said_to_be():
         command["name"]: {argument["names"][0]: argument for argument in command["arguments"]}
         for command in describe_commands()["commands"]
     }
-    assert (of["check"]["name"]["required"], of["rollback"]["name"]["required"]) == (True, False)
+    assert (of["check"]["name"]["required"], of["rollback"]["names"]["required"]) == (True, False)
     assert (of["resolve"]["--as"]["required"], of["resolve"]["--as"]["choices"]) == (True, ("applied", "rolled_back"))
     assert (of["verify"]["names"]["repeatable"], of["verify"]["--prelude"]["repeatable"]) == (True, True)
     assert (of["deps"]["--depth"]["default"], of["rollback"]["--dry-run"]["default"]) == (2, None)

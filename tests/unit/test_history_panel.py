@@ -122,6 +122,21 @@ def test_all_rows_are_listed_however_many() -> None:
     assert names(panel) == ["005000"]
 
 
+def test_what_is_read_again_comes_in_one_message(panel: HistoryPanel) -> None:
+    sent: list[set[str]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        send = type(panel.table).send_state
+
+        def sending(self: Any, key: Any = None) -> None:
+            sent.append({key} if isinstance(key, str) else set(key or self.keys))
+            send(self, key)
+
+        patch.setattr(type(panel.table), "send_state", sending)
+        panel.shared.update(history=HISTORY[1:])
+    # a moment without rows would lose the place to which the table is scrolled
+    assert [sorted(keys & {"rows", "places"}) for keys in sent if keys & {"rows", "places"}] == [["places", "rows"]]
+
+
 def test_a_row_says_what_history_knows(panel: HistoryPanel) -> None:
     again = entry("4_d", "applied", 1, rollback_count=3, rollback_at=NOW, deploy_id=SECOND)
     panel.update(history=(again, *HISTORY[1:]))
@@ -164,6 +179,7 @@ def test_a_word_is_searched_while_it_is_typed_and_a_selector_is_completed(panel:
     assert names(panel) == ["4_d"]
     assert panel.search.value == ""
     assert [words for words, _ in panel._complete("stat")] == ["status:"]
+    assert "selectable" not in panel._drawn  # for a plain word nothing is asked of the database
     assert "status:failed" in [line for line, _ in panel._complete("status:")]
     send({"content": {"data": {"method": "custom", "content": {"typed": ""}}}, "buffers": []})
     assert len(names(panel)) == 4

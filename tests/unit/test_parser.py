@@ -38,7 +38,7 @@ def ran(line: str) -> tuple[int, str, str]:
         (
             "list --chain",
             "list has no option --chain",
-            "It is an option of rehearse, rollback, request, runbook and fleet.",
+            "an option of plan, rehearse, rollback, request, runbook and fleet.",
         ),
         ("--chain rollback 001_a", "migrollback has no option --chain", "stands after the command"),
         ("events -x", "events has no option -x", "events --help"),

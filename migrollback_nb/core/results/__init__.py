@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.foreseen import Foreseen, ForeseenLock
     from migrollback_nb.core.results.lost_rows import LostRows
     from migrollback_nb.core.results.needed_approvals import Approvals
+    from migrollback_nb.core.results.program_sql import ProgramSql, WrittenSql
     from migrollback_nb.core.results.progress import RollbackProgress
     from migrollback_nb.core.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.core.results.rehearsal import Rehearsal
     from migrollback_nb.core.results.rollback import ChainResult, NothingToRollBack, RollbackResult
     from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
-    from migrollback_nb.core.results.selection import ClosedSelection
+    from migrollback_nb.core.results.selection import ClosedSelection, Range
     from migrollback_nb.core.results.system import InstallResult, NotOurs, PruneResult
     from migrollback_nb.core.results.target import Notice, Status, Target
     from migrollback_nb.core.results.verification import Verification
@@ -70,10 +71,12 @@ _HOME = {
     "Notice": "target",
     "Plan": "check",
     "Preview": "check",
+    "ProgramSql": "program_sql",
     "Proof": "proof",
     "PolicyChange": "approvals",
     "PruneResult": "system",
     "DismissResult": "dependencies",
+    "Range": "selection",
     "RecordResult": "dependencies",
     "RegisterResult": "files",
     "Rehearsal": "rehearsal",
@@ -87,6 +90,7 @@ _HOME = {
     "Target": "target",
     "Template": "files",
     "Verification": "verification",
+    "WrittenSql": "program_sql",
 }
 
 __all__ = [
@@ -119,8 +123,10 @@ __all__ = [
     "Plan",
     "PolicyChange",
     "Preview",
+    "ProgramSql",
     "Proof",
     "PruneResult",
+    "Range",
     "RecordResult",
     "RegisterResult",
     "Rehearsal",
@@ -134,6 +140,7 @@ __all__ = [
     "Target",
     "Template",
     "Verification",
+    "WrittenSql",
     "json_value",
     "to_json",
 ]

@@ -10,7 +10,7 @@ from migrollback_nb.core import html
 from migrollback_nb.core.results.assessment import Assessment, assessed
 from migrollback_nb.core.results.foreseen import Foreseen
 from migrollback_nb.core.results.lost_rows import LostRows
-from migrollback_nb.core.results.selection import ClosedSelection
+from migrollback_nb.core.results.selection import ClosedSelection, Range
 from migrollback_nb.core.results.target import Target
 from migrollback_nb.core.results.verdict_cards import card_of
 from migrollback_nb.core.text import one_line
@@ -95,10 +95,17 @@ class Preview(OfSteps):
     foreseen: Foreseen | None = None  #: what it will lock, and for how long; None where that could not be asked
     assessment: Assessment | None = None  #: what is known of it beforehand; None where that could not be asked
     closed: ClosedSelection | None = None  #: what was selected; None where migrations or a deploy were named
+    range: Range | None = None  #: what was asked for
+    each: bool = False  #: each would run in a transaction of its own
 
     @property
     def confirm(self) -> str:
-        """What is to be typed, or given as confirm=, so that it runs: the deploy's label, else the migration's name."""
+        """What is to be typed, or given as confirm=, so that it runs.
+
+        The name of the migration that was named; of a range NAME of `to`, LABEL of `deploy`, else the newest's name.
+        """
+        if self.range is not None:
+            return self.range.confirm([name for name, _ in self.steps])
         return self.deploy if self.deploy is not None else self.migration_name
 
     @property
@@ -120,6 +127,7 @@ class Preview(OfSteps):
             "fingerprint": self.fingerprint,
             "deploy_ledgers": list(self.deploy_ledgers),
             "confirm": self.confirm,
+            "each": self.each,
             "foreseen": None if self.foreseen is None else self.foreseen.to_dict(),
             **({} if self.closed is None else {"selected": list(self.closed.selected)}),
         } | assessed(self.assessment)
@@ -165,6 +173,7 @@ class Plan:
     dependents_looked_for: datetime | None = None
     assessment: Assessment | None = None  #: what is known of rolling all of them back; None where it was not asked
     closed: ClosedSelection | None = None  #: what was selected; None where a migration was named
+    range: Range | None = None  #: the range that was asked for; None where a migration was named or selected
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -183,6 +192,7 @@ class Plan:
         known = self.assessment
         heading = "" if known is None else html.banner(known.heading, known.style)
         closed = [] if self.closed is None else [("Selected", self.closed.words)]
+        closed += [] if self.range is None else [("Range", self.range.words)]
         return heading + html.definitions(closed + [(f"{place}.", name) for place, name in enumerate(self.steps, 1)])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.assessment import Assessment, assessed
+from migrollback_nb.core.results.selection import Range
 from migrollback_nb.core.results.target import Notice
 from migrollback_nb.core.results.verification import Verification
 from migrollback_nb.core.text import one_line
@@ -85,12 +86,14 @@ class RollbackResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainResult:
-    """How a rollback of several migrations in one transaction ended."""
+    """How a rollback of several migrations ended, in one transaction or each in its own."""
 
     results: tuple[RollbackResult, ...]  #: in the order in which they ran
     verification: Verification | None = None  #: whether the schema is as it was before they were applied
     warnings: tuple[str, ...] = ()  #: what a person should know of the whole
     assessment: Assessment | None = None  #: what was known before they ran
+    each: bool = False  #: each ran in a transaction of its own, and has its own verification
+    before: bool = False  #: this attempt had rolled them back before: nothing ran now
 
     @property
     def success(self) -> bool:
@@ -110,7 +113,13 @@ class ChainResult:
     @property
     def message(self) -> str:
         """In words."""
-        return f"{len(self.results)} migrations rolled back successfully" if self.success else self.results[-1].message
+        if not self.success:
+            return self.results[-1].message
+        if self.before:
+            return f"{len(self.results)} migrations were rolled back by this attempt already: nothing ran now"
+        return f"{len(self.results)} migrations rolled back successfully" + (
+            ", each in a transaction of its own" if self.each else ""
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback rollback --chain --format json`."""
@@ -121,6 +130,7 @@ class ChainResult:
             "sql_executed": executed or None,
             "migration_name": self.migration_name,
             "migrations": [r.to_dict() for r in self.results],
+            "each": self.each,
             "anchor": self.anchor,
             "verification": None if self.verification is None else self.verification.to_dict(),
             "warnings": list(self.warnings),
@@ -136,11 +146,12 @@ class ChainResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NothingToRollBack:
-    """A deploy that brought nothing, or is rolled back already, as is all that was selected: there is nothing to do."""
+    """A range, a deploy or a selection of which nothing is applied: there is nothing to do."""
 
-    deploy: str | None  #: label of the deploy; None of a selection
+    deploy: str | None  #: label of the deploy; None of anything else
     state: str  #: nothing brought, or rolled back
-    select: str | None = None  #: the selector of which nothing is applied; None of a deploy
+    select: str | None = None  #: the selector of which nothing is applied; None of anything else
+    range: Range | None = None  #: what was asked for
 
     @property
     def success(self) -> bool:
@@ -151,22 +162,31 @@ class NothingToRollBack:
     def message(self) -> str:
         """In words."""
         if self.select is not None:
-            return f"Nothing that is applied is selected by {self.select}: there is nothing to roll back"
-        return (
-            f"Deploy {self.deploy} {'is rolled back already' if self.state == 'rolled back' else 'brought nothing'}:"
-            " there is nothing to roll back"
-        )
+            said = f"Nothing that is applied is selected by {self.select}"
+        elif self.deploy is not None:
+            said = (
+                f"Deploy {self.deploy} {'is rolled back already' if self.state == 'rolled back' else 'brought nothing'}"
+            )
+        elif self.range is not None:
+            said = self.range.nothing
+        else:
+            said = "Nothing is applied that is meant"
+        return f"{said}: there is nothing to roll back"
 
     def to_dict(self) -> dict[str, Any]:
-        """Keys of `migrollback rollback --deploy --format json`."""
+        """Keys of `migrollback rollback --deploy --format json`, and those of a plan of nothing."""
         return {
             "success": True,
             "message": self.message,
             "sql_executed": None,
             "migration_name": None,
             "migrations": [],
+            "steps": [],
+            "fingerprint": None,
+            "verdict": None,
+            "effects": [],
             "deploy": self.deploy,
-            "confirm": self.deploy,
+            "confirm": self.deploy if self.range is None else self.range.deploy or self.range.to,
         }
 
     def __repr__(self) -> str:
@@ -174,4 +194,6 @@ class NothingToRollBack:
 
     def _repr_html_(self) -> str:
         asked = ("Deploy", self.deploy) if self.deploy is not None else ("Selector", self.select or "")
+        if self.range is not None and self.deploy is None and self.select is None:
+            asked = ("Range", self.range.words)
         return html.definitions([asked, ("Result", self.message)])

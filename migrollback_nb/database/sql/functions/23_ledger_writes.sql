@@ -133,7 +133,7 @@ BEGIN
     IF l.known_by = 'heads' THEN
         reason := migrollback_schema.not_a_head_reason(name, version, metadata);
         IF reason IS NOT NULL THEN
-            RAISE EXCEPTION '%', reason USING ERRCODE = 'MR029', HINT = 'Nothing was changed.';
+            RAISE EXCEPTION '%', reason USING ERRCODE = 'MR031', HINT = 'Nothing was changed.';
         END IF;
         EXECUTE format('SELECT coalesce(array_agg(a.key), ''{}'') FROM (' || l.applied || ') AS a (key)', l.ledger)
            INTO heads;
@@ -154,4 +154,4 @@ COMMENT ON FUNCTION migrollback_schema.forget_in_deploy_ledger(text, text, jsonb
     'Writes: takes a migration out of the ledger of its deploy tool (metadata: tool), where there is one, so that '
     'the tool applies it again. One that keeps only the newest version goes back to the one before. Returns the row '
     'that it removed or wrote (kept: the ledger covers the version all the same), or NULL. SQLSTATE MR024, MR025: as '
-    'write_deploy_ledger(); MR029: the ledger is at a later version.';
+    'write_deploy_ledger(); MR031: the ledger is at a later version.';

@@ -181,8 +181,10 @@ DECLARE
     count   int := jsonb_array_length(statements);
     behind  int := 0;                   -- first byte after the statement before
     place   int := 0;
-    -- no strings, no comments, and each character is a byte
-    is_plain boolean := count <= 20 AND rollback_sql !~ '[''"$\\]|--|/\*|[^\u0001-\u007F]';
+    -- each character is a byte, and a sign is left to stand between the parts
+    is_plain boolean := count <= 100 AND size = pg_catalog.length(rollback_sql) AND strpos(rollback_sql, E'\u0001') = 0;
+    within  text := '';                 -- the statements, each behind that sign
+    around  text := '';                 -- what stands before, between and after them
     start   int;
     length  int;
     text    text;
@@ -193,18 +195,29 @@ DECLARE
     -- Strings and quoted names that all end; a backslash only in E'' strings, which have no '' then.
     simple  constant text := '^([^''"\\]|''[^''\\]*''|"[^"]*"|'
         '[\u0001-\u0023\u0025-\u002F\u003A-\u0040\u005B-\u005E\u0060\u007B-\u007F][eE]''([^''\\]|\\.)*'')*$';
+    -- The same of all statements at once, with no backslash, $ or comment in them; a - or / with what follows.
+    simple_statements constant text := '^(\u0001|[^\u0001''"$\\/-]|''[^\u0001''\\]*''|"[^\u0001"]*"|'
+        '-[^\u0001''"$\\/-]|/[^\u0001''"$\\/*-])*$';
+    comment constant text := '--[^\u0001\r\n]*[\r\n]|/\*([^\u0001*/]|\*+[^\u0001*/])*\*+/';
+    around_simple constant text := '^\u0001([ \t\n\r\f\v;]|' || comment || ')*(\u0001([ \t\n\r\f\v]|' || comment
+        || ')*;([ \t\n\r\f\v;]|' || comment || ')*)*(\u0001([ \t\n\r\f\v;]|' || comment
+        || ')*(--[^\u0001\r\n]*)?)$';
 BEGIN
-    -- Most are plain and short, and a list asks for each of thousands: without a query. What does not fit is looked at
-    -- below, which says why.
-    WHILE is_plain LOOP
+    -- Most are simple, and a list asks for each of thousands: without a query, by two expressions. What does not fit is
+    -- looked at below, which says why.
+    WHILE is_plain AND count > 0 LOOP
         start := coalesce((statements -> place -> 0)::int, size);
-        is_plain := start >= behind AND substr(rollback_sql, behind + 1, start - behind) ~ CASE
-            WHEN place IN (0, count) THEN '^[ \t\n\r\f\v;]*$' ELSE '^[ \t\n\r\f\v]*;[ \t\n\r\f\v;]*$' END;
-        IF is_plain AND place = count THEN
-            RETURN NULL;
+        length := coalesce((statements -> place -> 1)::int, 0);
+        EXIT WHEN start < behind OR length > size - start;
+        around := around || E'\u0001' || substr(rollback_sql, behind + 1, start - behind);
+        IF place = count THEN
+            IF within ~ simple_statements AND around ~ around_simple THEN
+                RETURN NULL;
+            END IF;
+            EXIT;
         END IF;
-        behind := start + coalesce((statements -> place -> 1)::int, 0);
-        is_plain := is_plain AND behind <= size;
+        within := within || E'\u0001' || substr(rollback_sql, start + 1, length);
+        behind := start + length;
         place := place + 1;
     END LOOP;
     behind := 0;
@@ -275,18 +288,6 @@ COMMENT ON FUNCTION migrollback_schema.migration_coverage_problem(text, jsonb) I
     'them, and before and after, may stand only blanks, semicolons and comments, at least one semicolon between two, '
     'and BEGIN and COMMIT around them all. Their numbers must be sound: migration_metadata_problem() looks. Does not '
     'write.';
-
-CREATE OR REPLACE FUNCTION migrollback_schema.is_schema_list(search_path text) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    SET standard_conforming_strings = on AS $function$
-DECLARE
-    name constant text := '("([^"]|"")*"|[^ \t\n\r\f\v,"][^ \t\n\r\f\v,]*)[ \t\n\r\f\v]*';
-BEGIN
-    -- names, quoted or not, between commas
-    RETURN is_schema_list.search_path ~ ('^[ \t\n\r\f\v]*(' || name || '(,[ \t\n\r\f\v]*' || name || ')*)?$');
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.is_schema_list(text) IS
-    'Whether this can be a search_path, so that setting it is no error; NULL of NULL. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.is_destroyed_list("values" jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$

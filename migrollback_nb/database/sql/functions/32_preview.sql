@@ -18,6 +18,18 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.effective_search_path() IS
     'The schemas of the caller''s search_path that exist, quoted, in order: "$user" resolved. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.is_schema_list(search_path text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    SET standard_conforming_strings = on AS $function$
+DECLARE
+    name constant text := '("([^"]|"")*"|[^ \t\n\r\f\v,"][^ \t\n\r\f\v,]*)[ \t\n\r\f\v]*';
+BEGIN
+    -- names, quoted or not, between commas
+    RETURN is_schema_list.search_path ~ ('^[ \t\n\r\f\v]*(' || name || '(,[ \t\n\r\f\v]*' || name || ')*)?$');
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.is_schema_list(text) IS
+    'Whether this can be a search_path, so that setting it is no error; NULL of NULL. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_rollback_path(metadata jsonb, otherwise text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce(metadata ->> 'search_path', otherwise)

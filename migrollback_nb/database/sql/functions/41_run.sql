@@ -70,10 +70,10 @@ CREATE OR REPLACE FUNCTION migrollback_schema.is_transient_error(sqlstate_code t
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     -- 40: deadlock, serialization; 53: out of resources; 57: cancelled, shut down; 55P03: lock not available; 55006:
     -- object in use;
-    -- 42501: not this role; MR023, MR024, MR025, MR029: the deploy ledger cannot be written yet. The same SQL may
+    -- 42501: not this role; MR023, MR024, MR025, MR031: the deploy ledger cannot be written yet. The same SQL may
     -- succeed another time, so the migration is not marked failed.
     SELECT left(sqlstate_code, 2) IN ('08', '40', '53', '57') OR sqlstate_code IN ('55P03', '55006', '42501', 'MR023',
-        'MR024', 'MR025', 'MR029')
+        'MR024', 'MR025', 'MR031')
 $function$;
 COMMENT ON FUNCTION migrollback_schema.is_transient_error(text) IS
     'Whether an error with this SQLSTATE is transient (lock timeout, deadlock, cancel ...). Does not write.';

@@ -96,6 +96,13 @@ BEGIN
     IF cardinality(names) = 0 OR names IS NULL THEN
         RAISE EXCEPTION 'no migration was named' USING ERRCODE = 'MR006';
     END IF;
+    IF NOT dry_run AND attempt_id IS NOT NULL THEN
+        -- asked for again, by a job that was started twice: nothing runs twice
+        RETURN QUERY SELECT * FROM migrollback_schema.ended_attempt(attempt_id, names);
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
     IF preview IS NOT NULL THEN
         refusal := migrollback_schema.changed_since_preview(preview, migrollback_schema.migration_fingerprint(names,
             otherwise_path));

@@ -11,6 +11,10 @@ DECLARE
     gate    record;
     number  bigint;
 BEGIN
+    IF EXISTS (SELECT FROM migrollback_schema.migration_events e
+                WHERE e.attempt_id = start_migration_rollback.attempt_id AND e.event = 'rolled_back') THEN
+        RETURN NULL;                    -- another job of the same id was faster
+    END IF;
     -- One that runs in a transaction meets the gate there; statement by statement it meets it here.
     IF cardinality(names) = 1 AND EXISTS (
         SELECT FROM migrollback_schema.migration_history h
@@ -28,10 +32,11 @@ BEGIN
                    migrollback_schema.reason_with_broken_glass(start_migration_rollback.reason, allowed),
                    start_migration_rollback.client,
                    target - '{approval,break_glass,unasked}'::text[] || allowed || jsonb_build_object(
-                       'rollback_md5', md5(convert_to(h.rollback_sql, 'UTF8')),
+                       'rollback_md5', md5(convert_to(n.rollback_sql, 'UTF8')),
                        'chain', nullif(cardinality(names), 1))))
-          FROM unnest(names) WITH ORDINALITY AS n (name, place)
-          JOIN migrollback_schema.migration_history h ON h.migration_name = n.name);
+          -- in this order, which is that of the rollback
+          FROM (SELECT u.name, h.rollback_sql FROM unnest(names) WITH ORDINALITY AS u (name, place)
+                  JOIN migrollback_schema.migration_history h ON h.migration_name = u.name ORDER BY u.place) n);
     IF allowed ? 'break_glass' THEN
         PERFORM migrollback_schema.record_run_without_approval(names, attempt_id, reason, client, allowed);
     END IF;
@@ -41,7 +46,8 @@ COMMENT ON FUNCTION migrollback_schema.start_migration_rollback(text[], uuid, te
     'Writes an event for each migration, to be committed before the rollback begins: if the connection is lost, the '
     'attempt is known. Of one that runs outside a transaction it keeps the approval that a policy asks for '
     '(break_glass: without), under which the run goes on when it is interrupted; SQLSTATE MR029: there is none. '
-    'Returns the number of the last one, or NULL when none of the names is registered.';
+    'Returns the number of the last one, or NULL when none of the names is registered, or the attempt has rolled back '
+    'already.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_attempt(attempt_id uuid)
 RETURNS TABLE (migration_name text, event text, event_number bigint, details jsonb)
@@ -58,6 +64,68 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_attempt(uuid) IS
     'How an attempt ended: the events rolled_back, failed, refused, applied, apply_failed that carry its id. No row: '
     'nothing of it was committed. Waits for a running attempt. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.attempt_asked(attempt_id uuid) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    -- a plan kept from when the table was empty would scan it whole when it is full
+    SET enable_seqscan = off AS $function$
+BEGIN
+    RETURN (SELECT e.details FROM migrollback_schema.migration_events e
+             WHERE e.attempt_id = attempt_asked.attempt_id AND e.event = 'started' ORDER BY e.event_number LIMIT 1);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.attempt_asked(uuid) IS
+    'Details of the first event started of this attempt: asked, what it was begun for, as it was asked; names, of one '
+    'that takes a transaction for each. NULL where it never began. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.attempt_names(attempt_id uuid) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    -- as above
+    SET enable_seqscan = off AS $function$
+BEGIN
+    RETURN ARRAY(SELECT e.migration_name FROM migrollback_schema.migration_events e
+                  WHERE e.attempt_id = attempt_names.attempt_id AND e.event = 'started'
+                  GROUP BY e.migration_name ORDER BY min(e.event_number));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.attempt_names(uuid) IS
+    'The migrations for which this attempt was begun, in the order of their rollback. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.ended_attempt(attempt_id uuid, names text[])
+RETURNS TABLE (success boolean, message text, sql_executed text, migration_name text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    -- as above
+    SET enable_seqscan = off AS $function$
+DECLARE
+    done   text[];
+    ended  timestamptz;
+    failed migrollback_schema.migration_events;
+BEGIN
+    SELECT array_agg(e.migration_name ORDER BY e.event_number), max(e.occurred_at) INTO done, ended
+      FROM migrollback_schema.migration_events e
+     WHERE e.attempt_id = ended_attempt.attempt_id AND e.event = 'rolled_back';
+    IF done @> names AND names @> done THEN
+        RETURN QUERY
+        SELECT true, format('Rolled back by this attempt already, at %s: nothing ran now',
+                            to_char(ended AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')), NULL::text, n.name
+          FROM unnest(names) WITH ORDINALITY AS n (name, place) ORDER BY n.place;
+        RETURN;
+    ELSIF done IS NOT NULL THEN
+        RETURN QUERY SELECT false, format('Attempt %s has rolled back %s: for anything else it takes another id',
+                                          attempt_id, array_to_string(done, ', ')), NULL::text, names[1];
+        RETURN;
+    END IF;
+    SELECT * INTO failed FROM migrollback_schema.migration_events e
+     WHERE e.attempt_id = ended_attempt.attempt_id AND e.event = 'failed' ORDER BY e.event_number DESC LIMIT 1;
+    IF failed.details ->> 'passing' = 'false' THEN
+        RETURN QUERY SELECT false, format('This attempt failed already, at %s, and nothing ran now: %s',
+                                          to_char(failed.occurred_at AT TIME ZONE 'UTC',
+                                                  'YYYY-MM-DD HH24:MI:SS "UTC"'),
+                                          failed.details ->> 'message'), NULL::text, failed.migration_name;
+    END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.ended_attempt(uuid, text[]) IS
+    'How an attempt to roll these migrations back ended, as rows of execute_migration_rollbacks(); none where it has '
+    'not: it never began, nothing of it was committed, it was refused, or it met an error that passes. An attempt that '
+    'has rolled back others is refused. Call it under lock_migrations(). Does not write.';
 
 -- Statement by statement, for rollbacks that PostgreSQL refuses inside a transaction. The client holds
 -- lock_migrations() in a second,

@@ -83,35 +83,14 @@ COMMENT ON FUNCTION migrollback_schema.begin_migration_deploy(text, text) IS
 CREATE OR REPLACE FUNCTION migrollback_schema.migrations_of_deploy(label text) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
-    latest  record;
-    waiting text[];
-    turn    text;
-    ordered text[] := '{}';
+    latest record;
 BEGIN
     SELECT * INTO latest FROM migrollback_schema.migration_deploys(migrations_of_deploy.label) d LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no deploy %', label
             USING ERRCODE = 'MR007', DETAIL = label, HINT = 'migrollback deploys lists them.';
     END IF;
-    waiting := ARRAY(SELECT m.name FROM unnest(latest.applied) WITH ORDINALITY AS m (name, place)
-                     ORDER BY m.place DESC);
-    IF NOT EXISTS (
-        SELECT FROM migrollback_schema.migration_dependencies d
-          JOIN unnest(waiting) WITH ORDINALITY AS base (name, place) ON base.name = d.depends_on
-          JOIN unnest(waiting) WITH ORDINALITY AS dependent (name, place) ON dependent.name = d.migration_name
-         WHERE dependent.place > base.place) THEN
-        RETURN waiting;
-    END IF;
-    -- The times contradict the dependencies (clocks, changes by hand): the newest of those on which none of the others
-    -- depends, again and again.
-    WHILE cardinality(waiting) > 0 LOOP
-        SELECT m.name INTO turn FROM unnest(waiting) WITH ORDINALITY AS m (name, place)
-         ORDER BY EXISTS (SELECT FROM migrollback_schema.migration_dependencies d
-                          WHERE d.depends_on = m.name AND d.migration_name = ANY (waiting)), m.place LIMIT 1;
-        ordered := ordered || turn;
-        waiting := array_remove(waiting, turn);
-    END LOOP;
-    RETURN ordered;
+    RETURN migrollback_schema.in_rollback_order(latest.applied);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migrations_of_deploy(text) IS
     'What the newest deploy of this label brought and is still applied, in the order in which it is rolled back: '
