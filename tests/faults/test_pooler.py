@@ -4,30 +4,24 @@ transaction."""
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from watching import eventually, exists, status
+from poolers import PgBouncer, program
+from watching import exists, status
 
 import migrollback_nb as mr
-from migrollback_nb.servers.programs import ordinary_account
 
 if TYPE_CHECKING:
     from pg_servers import Server
 
-PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 pytestmark = [
     pytest.mark.versions,
     pytest.mark.skipif(
-        PROGRAM is None and not os.environ.get("REQUIRE_POOLER"),
+        program() is None and not os.environ.get("REQUIRE_POOLER"),
         reason="this machine has no pgbouncer (apt-get install pgbouncer)",
     ),
 ]
@@ -46,46 +40,12 @@ DROP TABLE t;
 @pytest.fixture
 def pooled(server: Server, database_dsn: str) -> Iterator[Callable[..., str]]:
     """Starts a pooler in one mode, with further settings, and gives the DSN through it."""
-    with (
-        tempfile.TemporaryDirectory(prefix="mrp", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name,
-        _stopping() as started,
-    ):
-        folder = Path(name)
-        folder.chmod(0o777)
+    with ExitStack() as started:
 
         def start(mode: str, **settings: int) -> str:
-            (folder / "ini").write_text(
-                f"[databases]\n* = host={server.folder} user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port ="
-                f" 6432\nunix_socket_dir = {folder}\nauth_type = any\npool_mode = {mode}\ndefault_pool_size ="
-                f" 20\npidfile = {folder}/pid\nlogfile = {folder}/log\n"
-                + "".join(f"{name} = {value}\n" for name, value in settings.items())
-            )
-            started.append(
-                subprocess.Popen(
-                    [str(PROGRAM), "-q", str(folder / "ini")],
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    **ordinary_account(),
-                )
-            )
-            eventually((folder / ".s.PGSQL.6432").exists, "the pooler listens")
-            dsn = psycopg.conninfo.conninfo_to_dict(database_dsn)
-            return psycopg.conninfo.make_conninfo(
-                host=str(folder), port=6432, dbname=str(dsn["dbname"]), user=str(dsn["user"])
-            )
+            return started.enter_context(PgBouncer(server, mode, **settings)).dsn(database_dsn)
 
         yield start
-
-
-@contextmanager
-def _stopping() -> Iterator[list[subprocess.Popen[bytes]]]:
-    started: list[subprocess.Popen[bytes]] = []
-    try:
-        yield started
-    finally:
-        for process in started:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
 
 
 def test_transactions_need_no_session_of_their_own(pooled, write_migration, folder, session):
