@@ -5,11 +5,14 @@ Asks the catalogs and the history alone, and calls none of our functions: an old
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, LiteralString, Self
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import Target
@@ -129,3 +132,19 @@ def look(connection: psycopg.Connection) -> Presence:
 
 def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdecimal()]
+
+
+def explain_missing(
+    connection: psycopg.Connection, reopen: Callable[[], psycopg.Connection] | None, target: Target
+) -> errors.MigrollbackError | None:
+    """Why something of ours was not found: not installed here, or not whole. None: it was nothing of ours.
+
+    Does not write.
+    """
+    with suppress(psycopg.Error, errors.MigrollbackError):
+        if connection.info.transaction_status == TransactionStatus.IDLE:
+            return look(connection).explain(target)
+        if reopen is not None:  # the transaction that met the error answers no more
+            with closing(reopen()) as other:
+                return look(other).explain(target)
+    return Presence({}).not_installed(target)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, LiteralString, Self
@@ -183,24 +183,15 @@ class Session:
                 ) from error
             if error.sqlstate in presence.SQLSTATES:
                 self._version_is_right = False  # another session may have removed it
-            if error.sqlstate in presence.SQLSTATES and (explained := self._explain_missing()) is not None:
-                raise explained from error
+                explained = presence.explain_missing(self.connection, self.reopen, self._target)
+                if explained is not None:
+                    raise explained from error
             raise errors.from_sqlstate(
                 error.sqlstate,
                 error.diag.message_primary or str(error),
                 detail=error.diag.message_detail,
                 hint=error.diag.message_hint or (self.rights.hint() if error.sqlstate == "42501" else None),
             ) from error
-
-    def _explain_missing(self) -> errors.MigrollbackError | None:
-        """Why something of ours was not found: it is not installed here, or not whole. None: it was nothing of ours."""
-        with suppress(psycopg.Error, errors.MigrollbackError):
-            if self.connection.info.transaction_status == TransactionStatus.IDLE:
-                return presence.look(self.connection).explain(self._target)
-            if self.reopen is not None:  # the transaction that met the error answers no more
-                with closing(self.reopen()) as other:
-                    return presence.look(other).explain(self._target)
-        return presence.Presence({}).not_installed(self._target)
 
     # -- the version of the system ---------------------------------------------------------------------------------
 
