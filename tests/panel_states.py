@@ -213,6 +213,15 @@ def failure_of(name: str, **others: Any) -> dict[str, Any]:
     return {"migration_name": name, "occurred_at": when, "message": "no such table", "sqlstate": "42P01"} | others
 
 
+def deploys_of(*labels: str) -> tuple[dict[str, Any], ...]:
+    """Rows of deploys with these labels, each of two migrations."""
+    moment = datetime(2026, 11, 30, 12, tzinfo=UTC)
+    return tuple(
+        {"deploy_id": str(n), "label": label, "applied": ["2_b", "1_a"], "state": "applied", "started_at": moment}
+        for n, label in enumerate(labels)
+    )
+
+
 LONG = "2_" + "very_long_" * 21 + "name_220"
 LONG_SQL = "\n".join(f"DROP TABLE t{number} CASCADE;" for number in range(10_000))
 IDLE: dict[str, Any] = {
@@ -373,6 +382,12 @@ STATES: dict[str, dict[str, Any]] = {
     "previewed": PREVIEWED,
     "range": IDLE | {"several": ("1_a", HOSTILE)},
     "previewed range": IDLE | {"several": ("1_a",), "preview_result": preview_of("2_b", "1_a"), "typed": "1_a"},
+    "a deploy": IDLE
+    | {
+        "deploys": deploys_of("release-2", LONG, HOSTILE),
+        "deploy": "release-2",
+        "preview_result": replace(preview_of("2_b", "1_a"), deploy="release-2"),
+    },
     "hostile deploy": IDLE | {"deploy": HOSTILE, "preview_result": replace(preview_of("1_a"), deploy=HOSTILE)},
     "previewed chain": IDLE | {"selected": "1_a", "chain": True, "preview_result": preview_of("2_b", "1_a")},
     "rehearsed": CHOSEN | {"rehearsal_result": REHEARSED},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,13 +17,14 @@ from migrollback_nb.display.graph.facts import GraphFacts, node_id
 from migrollback_nb.display.graph.marks import falling
 from migrollback_nb.panels import graph_pictures
 from migrollback_nb.panels.graph_drawing import VIEWS, GraphDrawing, facts_of, verdicts_of
+from migrollback_nb.panels.later import running_loop, soon
 from migrollback_nb.panels.panel import Panel
 from migrollback_nb.panels.pieces import box, lines, row, scrolled
 from migrollback_nb.panels.selector_line import SelectorLine
 from migrollback_nb.panels.state import LOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from migrollback_nb.migrations import Migrations
     from migrollback_nb.panels.state import SharedState
@@ -295,23 +295,6 @@ class GraphPanel(Panel):
             for name in self._names[-1000:]
         ]
         return scrolled("Dependencies", html.table(("Migration", "Status", "Depends on"), rows))
-
-
-def soon(action: Callable[[], None], *, after: float = 0.05) -> None:
-    """Do it once the kernel has shown what it has, in the same thread; where nothing runs in a loop, at once."""
-    loop = running_loop()
-    if loop is None:
-        action()
-    else:
-        loop.call_later(after, action)
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop that runs in this thread, as a kernel's does."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def legend_html() -> str:

@@ -12,9 +12,10 @@ from migrollback_nb.core import html, kinds
 from migrollback_nb.core.errors import MigrollbackError
 from migrollback_nb.core.selectors import Facts, complete, describe
 from migrollback_nb.core.selectors.grammar import is_plain
-from migrollback_nb.panels.graph_panel import GraphPanel, running_loop, soon
+from migrollback_nb.panels.graph_panel import GraphPanel
 from migrollback_nb.panels.history_rows import COLUMNS, STATUS, VERDICTS, HistoryRows
 from migrollback_nb.panels.history_table import HistoryTable
+from migrollback_nb.panels.later import running_loop, soon
 from migrollback_nb.panels.panel import Panel
 from migrollback_nb.panels.pieces import box, row
 from migrollback_nb.panels.selector_line import SelectorLine

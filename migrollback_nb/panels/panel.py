@@ -17,7 +17,9 @@ from migrollback_nb.core.errors import (
     UsageError,
 )
 from migrollback_nb.core.results.card import CSS_CLASS as CARD
+from migrollback_nb.panels.deploy_choice import DeployChoice
 from migrollback_nb.panels.keys import Keys
+from migrollback_nb.panels.later import running_loop, soon
 from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.pieces import (
     FIELD,
@@ -84,6 +86,7 @@ class ChoiceView(View):
             self.filter_field,
             self.choice,
             self.empty_view,
+            DeployChoice(self.shared),
             self.together_view,
             row(self.chain_box, self.refresh_button),
         )
@@ -213,6 +216,8 @@ class Panel(State, View):
 
     #: What it shows of the database.
     reads: ClassVar[tuple[str, ...]] = ("migrations",)
+    #: What it shows of it once that is there, if it may be read.
+    reads_later: ClassVar[tuple[str, ...]] = ()
     #: Whether a list to choose from stands above it.
     chooses: ClassVar[bool] = True
 
@@ -237,6 +242,15 @@ class Panel(State, View):
             traitlets.link((shared, name), (self, name))
         if framed:
             shared.open(self.reads)
+            if self.reads_later and shared.error is None:
+                soon(self._read_later)
+
+    def _read_later(self) -> None:
+        """Read what can wait until the panel is shown. Does not write."""
+        if not self.shared.busy:
+            self.shared.open(self.reads_later, quietly=True)
+        elif running_loop() is not None:
+            soon(self._read_later, after=1)
 
     def __repr__(self) -> str:
         where = f"{self.target.database} on {self.target.host}" if self.target is not None else "a database"

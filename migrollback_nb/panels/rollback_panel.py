@@ -21,17 +21,21 @@ _OPEN = widgets.Layout(overflow="visible")
 class CheckPanel(Panel):
     """May this migration be rolled back, and if not, why? Does not write. See `Panel` and `State`."""
 
+    reads_later: ClassVar[tuple[str, ...]] = ("deploys",)
+
     def _own(self) -> tuple[Any, ...]:
         self.check_button = self._button("Check", "May it be rolled back now? Changes nothing", self.shared.check)
         # in a flow it stands in one row with the others
         return (row(self.check_button), CardView(self.shared)) if self._framed else ()
 
     def _show(self) -> None:
-        self.check_button.disabled = bool(self.shared.busy) or self.shared.selected is None
+        self.check_button.disabled = bool(self.shared.busy) or not self.shared.chosen
 
 
 class PreviewPanel(Panel):
     """What would run, and what would it do? Writes only by "Rehearse": one event. See `Panel` and `State`."""
+
+    reads_later: ClassVar[tuple[str, ...]] = ("deploys",)
 
     def _own(self) -> tuple[Any, ...]:
         self.preview_button = self._button(
@@ -109,6 +113,8 @@ class HarmTicks(View):
 class ConfirmPanel(Panel):
     """Confirm and roll back. Writes by "Roll back", after a preview, with the exact name and a reason. See `Panel`."""
 
+    reads_later: ClassVar[tuple[str, ...]] = ("deploys",)
+
     def _own(self) -> tuple[Any, ...]:
         self.name_view = widgets.HTML()
         self.name_field = widgets.Text(description="Name", placeholder="type the name", layout=WIDE, style=FIELD)
@@ -178,6 +184,7 @@ class RollbackPanel(Panel):
         mr.panels.RollbackPanel(graph)
     """
 
+    reads_later: ClassVar[tuple[str, ...]] = ("deploys",)
     chooses: ClassVar[bool] = False
 
     def _parts(self) -> tuple[Any, ...]:

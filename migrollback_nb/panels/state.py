@@ -290,14 +290,17 @@ class SharedState(Worker, State):
 
     # -- actions -----------------------------------------------------------------------------------------------------
 
-    def open(self, reads: Iterable[str]) -> None:
-        """Read what a panel shows, unless that is known. Does not write."""
+    def open(self, reads: Iterable[str], *, quietly: bool = False) -> None:
+        """Read what a panel shows, unless that is known; `quietly`: or do without. Does not write."""
         lacking = set(reads) - self._reads
         self._reads |= lacking
         if lacking - self._given:
             try:
                 self.update(**self._read(lambda: self._found(lacking)), standing=standing_of(self.db))
             except Exception as error:  # noqa: BLE001  # shown in the panel, as that of any click; Refresh tries again
+                if quietly:  # a role may be allowed the list and not this
+                    self._reads -= lacking
+                    return
                 self.update(error=error, target=self.target or self.db.target, standing=standing_of(self.db))
 
     def refresh(self) -> None:
@@ -327,7 +330,13 @@ class SharedState(Worker, State):
         self.start(f"Resolving {name} as {status.replace('_', ' ')}", work)
 
     def check(self) -> None:
-        """Find out whether the choice may be rolled back; `check_result` has the answer. Does not write."""
+        """Find out whether the choice may be rolled back; `check_result` has the answer. Does not write.
+
+        Of several together it is their preview that says so: a verdict for each.
+        """
+        if self.together:
+            self._look_at("Checking", doing="check")
+            return
         name = self._chosen()
         self.start(
             "Checking", lambda: self._read(lambda: {"check_result": self.db.check(name), "result": None}), doing="check"
@@ -335,9 +344,12 @@ class SharedState(Worker, State):
 
     def preview(self) -> None:
         """Find out what a rollback of the choice would run; `preview_result` has it. Does not write."""
+        self._look_at("Preparing the preview", doing="preview")
+
+    def _look_at(self, words: str, *, doing: str) -> None:
         choice = self._choice()
         self.update(preview_result=None, rehearsal_result=None, accepted=(), typed="", result=None)
-        self.start("Preparing the preview", lambda: self._read(lambda: self._look(choice)), doing="preview")
+        self.start(words, lambda: self._read(lambda: self._look(choice)), doing=doing)
 
     def _look(self, choice: Mapping[str, Any]) -> dict[str, Any]:
         preview = self.db.preview(**choice)

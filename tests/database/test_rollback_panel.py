@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,6 +138,47 @@ def test_a_chain_goes_as_one(shop: mr.Migrations) -> None:
     assert panel.wait(60)
     assert panel.result.success
     assert (status(shop, BASE), status(shop, TOP)) == ("rolled_back", "rolled_back")
+
+
+def test_a_deploy_is_chosen_checked_and_rolled_back_by_its_label(
+    db: mr.Migrations, write_migration: WriteMigration
+) -> None:
+    for name in (BASE, TOP):
+        write_migration(name, FILES[name])
+    db.apply(BASE, deploy="monday")
+    db.apply(TOP, deploy="tuesday")
+    write_migration("003_more", "CREATE TABLE more ();\n-- ROLLBACK START\n-- DROP TABLE more;\n-- ROLLBACK END\n")
+    db.apply(deploy="tuesday")
+    panel = RollbackPanel(db)
+    listed = part(panel, "deploy_choice")
+    assert [name for name in listed.names if name] == ["tuesday", "monday"]
+    assert "tuesday   2 migrations, " in listed.options[1][0]
+    part(panel, "choice").value = BASE
+    listed.value = "tuesday"
+    assert (panel.deploy, panel.selected) == ("tuesday", None)
+    click(panel, "check")
+    assert [name for name, _ in panel.preview_result.steps] == ["003_more", TOP]
+    assert "Others' objects" in unescape(texts(panel)), "a table, a row for each"
+    click(panel, "rehearse")
+    part(panel, "reason_field").value = "it was the whole of it"
+    accept(panel)
+    part(panel, "name_field").value = TOP
+    assert panel.missing == "Type the deploy's name exactly"
+    part(panel, "name_field").value = "tuesday"
+    click(panel, "rollback")
+    assert panel.error is None
+    assert (status(db, TOP), status(db, "003_more"), status(db, BASE)) == ("rolled_back", "rolled_back", "applied")
+    assert panel.deploy == listed.value == ""
+    assert [name for name in listed.names if name] == ["monday"]
+    # what is chosen in the list of migrations takes its place
+    listed.value = "monday"
+    part(panel, "choice").value = BASE
+    assert (panel.deploy, listed.value) == ("", "")
+
+
+def test_without_deploys_there_is_no_list_of_them(shop: mr.Migrations) -> None:
+    panel = RollbackPanel(shop, deploys=())
+    assert part(panel, "deploy_choice").options == ()
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,15 @@ MIGRATIONS = (
     {"migration_name": "1_a", "can_rollback": True, "blocking_reason": None, "verdict": "ready"},
 )
 DEPLOYS = tuple(
-    {"deploy_id": key, "label": label, "started_at": NOW, "actor": "ann", "migrations": count, "state": "applied"}
+    {
+        "deploy_id": key,
+        "label": label,
+        "started_at": NOW,
+        "actor": "ann",
+        "migrations": count,
+        "state": "applied",
+        "applied": ["1_a"] * count,
+    }
     for key, label, count in ((SECOND, "release-2", 2), (FIRST, FIRST, 1))
 )
 TARGET = Target(host="h", port=1, database="d", user="u", server_version="18.6", schema="public")
