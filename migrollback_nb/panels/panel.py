@@ -108,12 +108,14 @@ class ChoiceView(View):
             self.empty_view.value = html.escape(remark(len(shared.migrations), len(found), len(shown)))
             self._drawn["options"] = facts
         self._write(self.unfinished_view, unfinished_html, shared.unfinished)
-        self._write(self.together_view, together_html, shared.chosen if shared.together else "")
+        # a deploy stands in its list
+        named = shared.deploy and shared.deploy in {one["label"] for one in shared.deploys}
+        self._write(self.together_view, together_html, shared.chosen if shared.together and not named else "")
         self.choice.value = shared.selected if shared.selected in {name for _, name in self.choice.options} else None
         self.chain_box.value = shared.chain
-        self.filter_field.disabled = self.choice.disabled = self.chain_box.disabled = self.refresh_button.disabled = (
-            bool(shared.busy)
-        )
+        self.filter_field.disabled = self.choice.disabled = self.refresh_button.disabled = bool(shared.busy)
+        # of several together it is so anyway, and of a deploy exactly what it brought
+        self.chain_box.disabled = bool(shared.busy) or bool(shared.together)
 
 
 class RunningView(View):
