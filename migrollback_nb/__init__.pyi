@@ -71,7 +71,7 @@ from .history.compare import compare
 from .history.meanings import columns
 from .migrations import Migrations, connect
 from .operations.audit_file import check_audit_log
-from .replay.folder import template, verify
+from .replay.folder import capture, template, verify
 from .replay.render import render
 from .runbook.checklist import Checklist
 from .runbook.run import RunbookState
@@ -144,6 +144,7 @@ __all__ = [
     "UsageError",
     "Verification",
     "WrittenSql",
+    "capture",
     "check_audit_log",
     "columns",
     "compare",

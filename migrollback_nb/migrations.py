@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import psycopg
 
-    from migrollback_nb.core.results import Foreseen, NothingToRollBack, Proof, Rehearsal, RunbookFiles, Template
+    from migrollback_nb.core.results import (
+        Foreseen,
+        NothingToRollBack,
+        Proof,
+        Rehearsal,
+        RunbookFiles,
+        Template,
+        WrittenSql,
+    )
     from migrollback_nb.core.times import When
     from migrollback_nb.database.progress import Progress, RollbackCallback
     from migrollback_nb.database.settings import Timeouts
@@ -264,6 +272,36 @@ class Migrations(HistoryQuestions):
             names = (*names, *files_of(self.database, self.folder, select, exclude))
         found = prove_folder(self._dir, names, progress=progress, **options)
         return self.record_proofs(found) if record else found
+
+    def capture(
+        self,
+        command: Sequence[str] | str,
+        *,
+        name: str | None = None,
+        down: Sequence[str] | str | None = None,
+        each: bool = False,
+        on: str | None = None,
+        progress: Progress | None = None,
+    ) -> WrittenSql:
+        """Write what undoes a program, from what it does to a copy of this schema. Writes files; runs the command.
+
+        As `migrollback_nb.capture`, but the scratch database is a copy of this one's schema, with the rows of the
+        tool's ledger and no others, so that the command applies what is pending here.
+
+        Parameters
+        ----------
+        command, name, down, each, on, progress
+            See `migrollback_nb.capture`.
+
+        Raises
+        ------
+        UsageError
+            When the command fails, changes nothing there, applies several migrations at once, or changes this database.
+        """
+        from migrollback_nb.replay.capture import capture
+
+        options: dict[str, Any] = {"name": name, "down": down or (), "each": each, "on": on, "progress": progress}
+        return capture(self.folder, command, target=self.database, **options)
 
     def template(
         self,

@@ -293,6 +293,19 @@ def render(call: Call) -> WrittenSql:
         return rendered(common(call.args, "dir"), command=call.args.passed_on, on=call.args.on, progress=progress)
 
 
+def capture(call: Call) -> WrittenSql:
+    """Write what undoes a program, from what it does to a scratch database. Writes files; runs the tool's command."""
+    args = call.args
+    options: dict[str, Any] = {"name": args.name, "down": args.down, "each": args.each, "on": args.on}
+    with call.bar() as progress:
+        if args.empty:
+            from migrollback_nb.replay.folder import capture as captured
+
+            return captured(args.passed_on, common(args, "dir"), progress=progress, **options)
+        written: WrittenSql = call.db.capture(args.passed_on, progress=progress, **options)
+        return written
+
+
 def runbook(call: Call) -> Any:
     """Copy the runbook's notebooks, filled in. Writes a folder."""
     args = call.args

@@ -113,12 +113,6 @@ _TO_DEPLOY = deploy(
 
 REGISTER = (_NAME,)
 
-RENDER = (
-    argument(
-        "--on", metavar="DSN", help="of Django: server on which its scratch database is made; else the embedded one"
-    ),
-)
-
 CHECK = (
     _NAME,
     argument(

@@ -17,6 +17,7 @@ from migrollback_nb.cli import (
     arguments,
     fleet,
     listings,
+    program_arguments,
     range_arguments,
     tables,
 )
@@ -155,8 +156,23 @@ _TABLE = (
         ),
         task="set up",
         example="migrollback render --dir alembic/versions --rollbacks rollbacks",
-        arguments=arguments.RENDER,
+        arguments=program_arguments.RENDER,
         run=actions.render,
+        status=_unless(lambda written: written.success),
+        runs_another=True,
+    ),
+    Command(
+        name="capture",
+        help="write what undoes a migration that is a program, from what it does to a scratch database",
+        more=(
+            "After -- stands the tool's command that applies one migration. It finds the scratch database, a copy of"
+            " the schema, in PGHOST, PGPORT, PGUSER, PGDATABASE and DATABASE_URL, or instead of {url}, {host}, {port},"
+            " {user}, {password}, {database}."
+        ),
+        task="set up",
+        example="migrollback capture --each --empty -- npx knex migrate:up",
+        arguments=program_arguments.CAPTURE,
+        run=actions.capture,
         status=_unless(lambda written: written.success),
         runs_another=True,
     ),

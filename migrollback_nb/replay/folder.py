@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from migrollback_nb.core.results import Proof, Template
+    from migrollback_nb.core.results import Proof, Template, WrittenSql
     from migrollback_nb.database.progress import Progress
 
 
@@ -68,6 +68,62 @@ def verify(
 
     options: dict[str, Any] = {"on": on, "bin": bin, "own_server": own_server, "prelude": prelude}
     return proof_frame(prove_folder(dir, names, select=select, exclude=exclude, progress=progress, **options))
+
+
+def capture(
+    command: Sequence[str] | str,
+    dir: Path | str | None = None,
+    *,
+    rollbacks: Path | str | None = None,
+    name: str | None = None,
+    down: Sequence[str] | str | None = None,
+    each: bool = False,
+    on: str | None = None,
+    progress: Progress | None = None,
+) -> WrittenSql:
+    """Write what undoes programs, from what they do to an empty scratch database. Writes files; runs the command.
+
+    `Migrations.capture` begins with a copy of a database's schema instead.
+
+    Parameters
+    ----------
+    command : sequence of str, or str
+        The tool's command that applies one migration, as ``npx knex migrate:up``. It finds the scratch database in
+        PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and DATABASE_URL, or instead of ``{url}``, ``{host}``,
+        ``{port}``, ``{user}``, ``{password}``, ``{database}``.
+    dir : Path or str, optional
+        The folder of migrations; by default the variable MIGROLLBACK_DIR, else ``migrations``.
+    rollbacks : Path or str, optional
+        Where ``NAME.rollback.sql`` and ``NAME.up.sql`` are written; by default MIGROLLBACK_ROLLBACKS, else `dir`.
+    name : str, optional
+        The migration that the command applies; by default the one that the tool's ledger holds afterwards.
+    down : sequence of str, or str, optional
+        The tool's own way back, run afterwards: what it leaves otherwise than it was is said.
+    each : bool
+        True: the command is run again until it applies nothing more.
+    on : str, optional
+        DSN of a server on which the scratch database is created; by default the embedded one.
+    progress : callable, optional
+        Called with (done, all, name).
+
+    Returns
+    -------
+    WrittenSql
+        A migration whose rollback did not bring the schema back when it was tried has a reason instead of a file.
+
+    Raises
+    ------
+    UsageError
+        When the command fails, changes nothing there, or applies several migrations at once.
+    """
+    from migrollback_nb.files.formats import find_folder
+    from migrollback_nb.files.location import folder_path
+    from migrollback_nb.replay.capture import capture as captured
+
+    folder = find_folder(dir)
+    if rollbacks is not None:
+        folder = find_folder(folder_path(folder.path, rollbacks))
+    return captured(folder, command, name=name, down=down or (), each=each, on=on, progress=progress)
 
 
 def proof_frame(proof: Proof) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, LiteralString
 
 from psycopg import sql
@@ -40,6 +40,7 @@ class SchemaCopy:
 
     database: Database  #: a connection to it, with the target's own rollback system and history
     server: str  #: where it is, in words
+    dsn: str = field(repr=False)  #: it may hold a password: not for output
     remarks: tuple[str, ...] = ()  #: in what it differs from the target
 
 
@@ -96,7 +97,7 @@ def copied(target: Database, *, on: str = HERE, timeouts: Timeouts | None = None
         )
         try:
             yield SchemaCopy(
-                database=opened, server=place.server, remarks=(*_differences(target, opened), *place.remarks)
+                database=opened, server=place.server, dsn=dsn, remarks=(*_differences(target, opened), *place.remarks)
             )
         finally:
             opened.close()

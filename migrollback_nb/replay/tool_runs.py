@@ -31,7 +31,12 @@ class Run:
 
 
 def run(
-    words: Sequence[str], *, cwd: Path, environment: Mapping[str, str] | None = None, stdin: str = "", timeout: float
+    words: Sequence[str],
+    *,
+    cwd: Path,
+    environment: Mapping[str, str | None] | None = None,
+    stdin: str = "",
+    timeout: float,
 ) -> Run:
     """Run a program. Writes whatever that program writes.
 
@@ -48,7 +53,7 @@ def run(
             list(words),
             check=False,
             cwd=cwd,
-            env=os.environ | dict(environment or {}),
+            env={name: value for name, value in (os.environ | dict(environment or {})).items() if value is not None},
             input=stdin,
             capture_output=True,
             text=True,

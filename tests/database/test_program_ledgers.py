@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from watching import exists
 
@@ -102,3 +104,37 @@ def test_the_lock_row_of_knex_blocks(tmp_path, session, database_dsn):
         assert db.check("1_a").can_rollback
         session().execute("UPDATE knex_migrations_lock SET is_locked = 1")
         assert "did not come to its end" in db.check("1_a").reason
+
+
+#: What stands for a tool: applies the first program whose table is not there, and keeps it in Knex's ledger.
+TOOL = """
+import sys, psycopg
+with psycopg.connect("", autocommit=True) as c:
+    c.execute("CREATE TABLE IF NOT EXISTS knex_migrations (id serial PRIMARY KEY, name text, batch int, "
+              "migration_time timestamptz)")
+    done = [name for (name,) in c.execute("SELECT name FROM knex_migrations")]
+    todo = [one for one in (("1_a.js", "CREATE TABLE a (id serial PRIMARY KEY, b text DEFAULT 'x')"),
+                            ("2_b.js", "ALTER TABLE a DROP COLUMN b")) if one[0] not in done]
+    if todo:
+        c.execute(todo[0][1])
+        c.execute("INSERT INTO knex_migrations (name, batch, migration_time) VALUES (%s, 1, now())", (todo[0][0],))
+"""
+
+
+def test_what_a_program_does_is_captured_tried_and_marked(tmp_path, database_dsn):
+    for name in ("1_a.js", "2_b.js"):
+        (tmp_path / name).write_text("exports.up = (knex) => 0")
+    (tmp_path / "tool.py").write_text(TOOL)
+    found = mr.capture([sys.executable, str(tmp_path / "tool.py")], tmp_path, each=True)
+    assert [one.migration_name for one in found.migrations] == ["1_a", "2_b"]
+    statements = [
+        line
+        for one in found.migrations
+        for line in (tmp_path / f"{one.migration_name}.rollback.sql").read_text().splitlines()
+        if not line.startswith("--")
+    ]
+    assert [line for line in statements if line] == [
+        "DROP TABLE IF EXISTS public.a;",
+        "ALTER TABLE public.a ADD COLUMN b text DEFAULT 'x'::text;",
+    ]
+    assert "DROP COLUMN IF EXISTS b;" in (tmp_path / "2_b.up.sql").read_text()

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from program_tools import TOOLS, Alembic, Django, ProgramTool
+from program_tools import PROGRAMS, TOOLS, Alembic, Django, Knex, ProgramTool
 from watching import exists
 
 import migrollback_nb as mr
+from migrollback_nb.files.location import folder_path
 
 
 def made(kind: type[ProgramTool], root: Path, dsn: str) -> ProgramTool:
@@ -192,3 +193,76 @@ def test_django_renders_both_ways_and_names_what_runs_python(django, session, da
         django.up()
         assert django.applied()[-1] == "shop.0005_e"
         assert set(db.sync().applied_again) == {"shop.0002_b", "shop.0003_c", "shop.0004_d", "shop.0005_e"}
+
+
+@pytest.fixture
+def knex(tmp_path: Path, database_dsn: str) -> Knex:
+    return made(Knex, tmp_path, database_dsn)
+
+
+def knex_programs(knex: Knex) -> None:
+    (knex.folder / "1_people.js").write_text(
+        "exports.up = async (knex) => {\n"
+        "  await knex.schema.createTable('people', (t) => { t.increments(); t.string('name').index(); });\n"
+        "  await knex.raw('CREATE VIEW names AS SELECT name FROM people');\n};\n"
+        "exports.down = async (knex) => {\n"
+        "  await knex.raw('DROP VIEW names');\n  await knex.schema.dropTable('people');\n};\n"
+    )
+    (knex.folder / "2_fewer.js").write_text(
+        "exports.up = async (knex) => {\n"
+        "  await knex.raw('DROP VIEW names');\n"
+        "  await knex.schema.alterTable('people', (t) => { t.dropColumn('name'); t.integer('age').notNullable(); });\n"
+        "};\n"
+        "exports.down = async (knex) => knex.schema.alterTable('people', (t) => { t.dropColumn('age'); });\n"
+    )
+    (knex.folder / "3_rows.js").write_text(
+        "exports.up = (knex) => knex('people').insert({age: 3});\nexports.down = () => {};\n"
+    )
+
+
+@pytest.mark.long
+def test_what_knex_does_is_captured_one_by_one_from_an_empty_database(knex, session, database_dsn):
+    knex_programs(knex)
+    command = [str(PROGRAMS / "knex"), "migrate:up"]
+    found = mr.capture(command, knex.folder, rollbacks=knex.rollbacks, each=True)
+    people, fewer, rows = found.migrations
+    assert [one.migration_name for one in found.migrations] == ["1_people", "2_fewer", "3_rows"]
+    assert rows.reason == "it changed nothing of the schema, and what it did to rows is not known"
+    text = Path(fewer.rollback).read_text()
+    assert "\n-- Captured from: " in text
+    assert "-- Effect: rows that it wrote, changed or took away are not known" in text
+    assert "CREATE VIEW" in text
+    assert "knex_migrations" not in Path(people.rollback).read_text() + Path(people.up).read_text()
+    with mr.connect(database_dsn, dir=knex.folder, rollbacks=knex.rollbacks) as db:
+        knex.up()
+        assert [one.has_rollback_sql for one in db.sync().registered] == [True, True, False]
+        db.resolve("3_rows", status="rolled_back", reason="rows alone", force=True)
+        assert any("was captured from what its program did" in warning for warning in db.check("2_fewer").warnings)
+        assert db.assess("2_fewer").verdict == "loses"  # the column that the program dropped
+        assert db.rollback("2_fewer", confirm="2_fewer", accept_loss=True).success
+        assert exists(session(), "names")
+    proof = mr.verify(folder_path(knex.folder, knex.rollbacks), "1_people")
+    assert list(proof["grade"]) == ["restores"]
+
+
+@pytest.mark.long
+def test_what_is_pending_is_captured_on_a_copy_and_the_tools_own_way_back_tried(knex, session, database_dsn):
+    knex_programs(knex)
+    second = (knex.folder / "2_fewer.js").rename(knex.root / "2_fewer.js")
+    third = (knex.folder / "3_rows.js").rename(knex.root / "3_rows.js")
+    knex.up()
+    with mr.connect(database_dsn, dir=knex.folder, rollbacks=knex.rollbacks) as db:
+        db.sync()
+        for path in (second, third):
+            path.rename(knex.folder / path.name)
+        up, down = ([str(PROGRAMS / "knex"), word] for word in ("migrate:up", "migrate:down"))
+        (one,) = db.capture(up, down=down).migrations
+        assert one.migration_name == "2_fewer"
+        assert any("the tool's own way back leaves" in remark and "is missing" in remark for remark in one.remarks)
+        assert exists(session(), "names")  # nothing ran here
+        with pytest.raises(mr.UsageError, match="applied 2 migrations at once"):
+            db.capture([str(PROGRAMS / "knex"), "migrate:latest"])
+        with pytest.raises(mr.UsageError, match="applied no migration of Knex"):
+            db.capture(["true"])
+        with pytest.raises(mr.UsageError, match="fails on the scratch database"):
+            db.capture(["false"])

@@ -15,6 +15,8 @@ from migrollback_nb.files.formats.paired import PairedFile
 UP, ROLLBACK = ".up.sql", ".rollback.sql"
 #: Says from which program such a file was made; the first line of it.
 MADE_FROM = "-- Program: "
+#: Says that what undoes it was written from what it did to a schema; the second line of such a file.
+CAPTURED = "-- Captured from: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ class ProgramFile(PairedFile):
     def metadata(self) -> dict[str, Any]:
         """What `migration_history.metadata` keeps of it."""
         found = super().metadata() | {"program": True} | dict(self.program.metadata)
+        if f"\n{CAPTURED}" in (self.rollback_text or "")[:1000]:
+            found["captured"] = True
         if self.program.up_path is None:  # an empty text is not one that destroys nothing
             found.pop("destroys", None)
         return found

@@ -214,6 +214,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
         (10, CASE WHEN h.status = 'applied' AND h.metadata ->> 'system' IS DISTINCT FROM 'true'
          AND migrollback_schema.dependents_looked_for(h.migration_name) IS NULL THEN
                 'Dependents that no file declares were not looked for: migrollback sync looks for them' END),
+        (12, CASE WHEN h.metadata ? 'captured' AND h.status <> 'rolled_back' THEN
+                'Its rollback SQL was captured from what its program did to a schema without rows: which rows it '
+                'wrote, changed or took away is not known, and is not undone' END),
         (11, (SELECT 'Others may depend on it, which is not certain: '
                      || string_agg(p.migration_name || ': ' || p.because, '; ' ORDER BY p.migration_name COLLATE "C")
                 FROM migrollback_schema.migration_possible_dependents(h.migration_name) p))

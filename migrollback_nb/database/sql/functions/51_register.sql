@@ -42,8 +42,8 @@ DECLARE
     verdict text;
     came_at timestamptz;
     -- What was read from a file says all of these, also by leaving them out.
-    from_file text[] := CASE WHEN metadata ? 'rollback' THEN '{rollback_remark, tool, previous_version, destroys, tags}'
-        ELSE '{rollback_remark}' END;
+    from_file text[] := '{rollback_remark}' || CASE WHEN metadata ? 'rollback' THEN
+        '{tool, previous_version, destroys, tags, program, parents, captured, ledger_hash}'::text[] END;
 BEGIN
     SELECT * INTO old FROM migrollback_schema.migration_history h
       WHERE h.migration_name = save_migration.name FOR UPDATE;

@@ -124,6 +124,7 @@ DECLARE
     failure   text;                     -- why it fails
     proofs    record;                   -- of these very texts, the worst of several
     proven    boolean;                  -- each is proven to restore
+    captured  boolean;                  -- one was written from a schema alone: what became of rows no one knows
     unread    boolean;                  -- of one it is not known what its up migration destroyed
 BEGIN
     blockers := migrollback_schema.migration_blockers(names);
@@ -150,9 +151,12 @@ BEGIN
       FROM unnest(names) AS n (name)
      CROSS JOIN LATERAL (SELECT m.grade, m.proven_at, migrollback_schema.migration_proof_words(m.grade, m.effects,
                                 m.proven_at) AS words FROM migrollback_schema.migration_proof(n.name) m) p;
-    proven := proofs.number = cardinality(names) AND proofs.restores;
+    -- of what was captured from a schema no replay knows what became of the rows
+    captured := EXISTS (SELECT FROM migrollback_schema.migration_history h
+                         WHERE h.migration_name = ANY (names) AND h.metadata ? 'captured');
+    proven := proofs.number = cardinality(names) AND proofs.restores AND NOT captured;
     proof := proofs.words;
-    unread := NOT proven AND EXISTS (
+    unread := captured OR NOT proven AND EXISTS (
         SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = ANY (names)
            AND NOT h.metadata ? 'destroys' AND h.metadata ->> 'system' IS DISTINCT FROM 'true');
     effects := migrollback_schema.migration_effects_known(
