@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
 
 #: What carries a run.
 ENGINES = ("asyncio", "dbos")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What carries a run, and where it is kept."""
+
+    engine: str
+    state: str | None
+    run_id: str | None
 
 
 class Fleet(FleetQuestions):
@@ -158,6 +169,7 @@ class Fleet(FleetQuestions):
         run_id: str | None = None,
         begun: Callable[[str], None] | None = None,
         progress: Report | None = None,
+        stop: threading.Event | None = None,
         **options: Any,
     ) -> FleetResult:
         """Roll back in all targets, wave after wave. Writes in each target, and keeps the run for `resume`.
@@ -185,6 +197,8 @@ class Fleet(FleetQuestions):
             Called with the run's id before the first target changes.
         progress : callable, optional
             Called with a `TargetResult` for each target as it ends.
+        stop : threading.Event, optional
+            Once it is set, no other target is started; those that run end.
         **options : Any
             deploy, to, chain: instead of names, and with what; canary (1): how many targets go first, unless labels say
             which; waves: counts of those that go then, and then, the rest goes last; parallel (32); max_failures (0);
@@ -201,9 +215,8 @@ class Fleet(FleetQuestions):
             No target was changed.
         """
         request = _request("rollback", names, options)
-        return self._begin(
-            request, confirm, preview, engine=engine, state=state, run_id=run_id, begun=begun, progress=progress
-        )
+        kept = _Kept(engine=engine, state=state, run_id=run_id)
+        return self._begin(request, confirm, preview, kept, begun=begun, progress=progress, stop=stop)
 
     def apply(
         self,
@@ -215,6 +228,7 @@ class Fleet(FleetQuestions):
         run_id: str | None = None,
         begun: Callable[[str], None] | None = None,
         progress: Report | None = None,
+        stop: threading.Event | None = None,
         **options: Any,
     ) -> FleetResult:
         """Apply what is pending in each target, wave after wave. Writes in each target, and keeps the run.
@@ -223,9 +237,8 @@ class Fleet(FleetQuestions):
         """
         request = _request("apply", names, options)
         confirmed = request.confirmed_by if confirm is None else confirm
-        return self._begin(
-            request, confirmed, preview, engine=engine, state=state, run_id=run_id, begun=begun, progress=progress
-        )
+        kept = _Kept(engine=engine, state=state, run_id=run_id)
+        return self._begin(request, confirmed, preview, kept, begun=begun, progress=progress, stop=stop)
 
     def resume(
         self,
@@ -235,6 +248,7 @@ class Fleet(FleetQuestions):
         engine: str | None = None,
         waiting: Callable[[], None] | None = None,
         progress: Report | None = None,
+        stop: threading.Event | None = None,
     ) -> FleetResult:
         """Take up a run that stopped, was killed, or has targets that failed. Writes as the run does.
 
@@ -251,7 +265,7 @@ class Fleet(FleetQuestions):
             By default as it began.
         waiting : callable, optional
             Called when another process is at work on it now.
-        progress : callable, optional
+        progress, stop
             As of `rollback`.
 
         Raises
@@ -261,7 +275,7 @@ class Fleet(FleetQuestions):
         """
         with open_journal(run_id, state, new=False) as journal:
             carried = engine or journal.entries()[0]["engine"]
-            return self._carry(journal, carried, state, waiting=waiting, progress=progress, again=True)
+            return self._carry(journal, carried, state, waiting=waiting, progress=progress, stop=stop, again=True)
 
     def run(self, run_id: str, *, state: str | None = None) -> FleetResult:
         """How a run stands, by what was kept of it. Does not write."""
@@ -288,15 +302,15 @@ class Fleet(FleetQuestions):
         request: Request,
         confirm: str,
         preview: FleetPlan | str | None,
+        kept: _Kept,
         *,
-        engine: str,
-        state: str | None,
-        run_id: str | None,
         begun: Callable[[str], None] | None,
         progress: Report | None,
+        stop: threading.Event | None,
     ) -> FleetResult:
+        engine, state = kept.engine, kept.state
         _check_engine(engine, state)
-        run_id = checked_id(run_id) if run_id else str(uuid.uuid4())
+        run_id = checked_id(kept.run_id) if kept.run_id else str(uuid.uuid4())
         if confirm != request.confirmed_by:
             raise ConfirmationRequired(
                 f"It was not confirmed: {confirm!r} is not {request.confirmed_by}",
@@ -323,7 +337,7 @@ class Fleet(FleetQuestions):
             )
             if begun is not None:
                 begun(run_id)
-            return self._carry(journal, engine, state, progress=progress)
+            return self._carry(journal, engine, state, progress=progress, stop=stop)
 
     def _carry(
         self,
@@ -333,10 +347,11 @@ class Fleet(FleetQuestions):
         *,
         waiting: Callable[[], None] | None = None,
         progress: Report | None = None,
+        stop: threading.Event | None = None,
         again: bool = False,
     ) -> FleetResult:
         known = {target.name: target for target in self.targets}
-        make = partial(Run, journal, known, self.connect, report=progress)
+        make = partial(Run, journal, known, self.connect, report=progress, stop=stop)
         if carried == "dbos":
             from migrollback_nb.fleet.durable import carry
 

@@ -234,10 +234,20 @@ class FleetQuestions:
         """
         import pandas as pd
 
-        found = self.ask(lambda db: db.history_rows())
+        order, cells = self.statuses()
+        columns = {
+            target: pd.Series([found.get(name) for name in order], dtype="string") for target, found in cells.items()
+        }
+        return pd.DataFrame(columns).set_axis(pd.Index(order, name="migration_name"), axis=0)
+
+    def statuses(self) -> tuple[Sequence[str], dict[str, dict[str, str]]]:
+        """All migrations, in the order of their first application anywhere, and target -> name -> status.
+
+        Does not write. A target that does not answer has none.
+        """
         first: dict[str, Any] = {}
         cells: dict[str, dict[str, str]] = {}
-        for target, _, _, rows in found:
+        for target, _, _, rows in self.ask(lambda db: db.history_rows()):
             cells[target] = {row["migration_name"]: row["status"] for row in rows or ()}
             for row in rows or ():
                 applied = row.get("first_applied_at") or row.get("applied_at")
@@ -245,9 +255,7 @@ class FleetQuestions:
                 if known is None or (applied is not None and applied < known):
                     first[row["migration_name"]] = applied
         order = sorted(first, key=lambda name: (first[name] is None, first[name] or 0, name))
-        return pd.DataFrame(
-            {target: pd.Series([cell.get(name) for name in order], dtype="string") for target, cell in cells.items()}
-        ).set_axis(pd.Index(order, name="migration_name"), axis=0)
+        return order, cells
 
 
 def _objects(db: Migrations) -> dict[tuple[str, str], str]:

@@ -50,6 +50,10 @@ class Run:
         Opens a target.
     report : callable, optional
         Called with each target's result as it comes.
+    each : callable
+        Does one thing with each of many targets.
+    stop : threading.Event, optional
+        Once it is set, no other target is started; those that run end.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Run:
         *,
         report: Report | None = None,
         each: Engine = engine.each,
+        stop: threading.Event | None = None,
     ) -> None:
         self.journal = journal
         self.targets = targets
@@ -72,7 +77,8 @@ class Run:
         self.waves: list[list[str]] = [list(wave) for wave in begun["plan"]["waves"]]
         self._failures = 0
         self._before: Mapping[str, TargetResult] = {}
-        self._stopping = threading.Event()
+        self._stopping = stop or threading.Event()
+        self._over_budget = False
         self._open: dict[str, Migrations] = {}
 
     @property
@@ -122,15 +128,14 @@ class Run:
             self._each(to_do, self._one, parallel=self.request.parallel, done=lambda _, result: self._ended(result))
             if self._stopping.is_set():
                 left = sum(row.outcome == "not started" for row in self.result.rows)
-                self.journal.append(
-                    {
-                        "kind": "stopped",
-                        "reason": (
-                            f"It stopped in wave {number} of {len(self.waves)}: {self._failures} of its targets are not"
-                            f" done and verified, and {self.request.max_failures} may be; {left} were not started"
-                        ),
-                    }
-                )
+                why = "it was asked to"
+                if self._over_budget:
+                    why = (
+                        f"{self._failures} of its targets are not done and verified, and"
+                        f" {self.request.max_failures} may be"
+                    )
+                said = f"It stopped in wave {number} of {len(self.waves)}: {why}; {left} were not started"
+                self.journal.append({"kind": "stopped", "reason": said})
                 return
         self.journal.append({"kind": "finished"})
 
@@ -155,6 +160,7 @@ class Run:
         if result.outcome != "not started" and not result.is_verified:
             self._failures += 1
             if self._failures > self.request.max_failures:
+                self._over_budget = True
                 self._stopping.set()
         self._report(result)
 
@@ -229,9 +235,8 @@ class Run:
             "preview": row.fingerprint,
             "reason": self.request.reason,
             "accept_loss": self.request.accept_loss,
+            "attempt_id": attempt_id,
         }
-        if "attempt_id" in (db.rollback.__kwdefaults__ or {}):
-            options["attempt_id"] = attempt_id
         result = db.rollback(self.request.names_or_none, **options)
         if isinstance(result, NothingToRollBack):
             return {"outcome": "done", "message": result.message}

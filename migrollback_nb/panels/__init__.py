@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from migrollback_nb.panels.checklist_panel import ChecklistPanel
+from migrollback_nb.panels.fleet_panel import FleetPanel
 from migrollback_nb.panels.graph_drawing import GraphDrawing
 from migrollback_nb.panels.graph_panel import GraphPanel
 from migrollback_nb.panels.history_panel import HistoryPanel
@@ -14,6 +15,7 @@ __all__ = [
     "CheckPanel",
     "ChecklistPanel",
     "ConfirmPanel",
+    "FleetPanel",
     "GraphDrawing",
     "GraphPanel",
     "HistoryPanel",
