@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,22 +12,12 @@ from migrollback_nb.files import location
 from migrollback_nb.files.formats import find_folder
 from migrollback_nb.files.formats.program import MADE_FROM, ROLLBACK, UP, ProgramFile, how_to_get_sql
 from migrollback_nb.files.location import folder_path
+from migrollback_nb.replay.rendered import Rendered
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import WrittenSql
     from migrollback_nb.database.progress import Progress
     from migrollback_nb.files.formats import MigrationFolder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
-    """What a tool made of one migration."""
-
-    up: str | None = None  #: what it runs
-    rollback: str | None = None  #: what undoes it
-    reason: str | None = None  #: why there is nothing that undoes it
-    by: str = ""  #: what made it, in words
-    remarks: tuple[str, ...] = ()  #: what a person should know of it
 
 
 def render(

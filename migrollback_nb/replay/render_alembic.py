@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.files.formats.alembic_sql import of_migration, sections
 from migrollback_nb.replay import tool_runs
-from migrollback_nb.replay.render import Rendered
+from migrollback_nb.replay.rendered import Rendered
 
 if TYPE_CHECKING:
     from migrollback_nb.database.progress import Progress

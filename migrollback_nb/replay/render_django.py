@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.parsing.statements import SqlText
 from migrollback_nb.replay import tool_runs
-from migrollback_nb.replay.render import Rendered
+from migrollback_nb.replay.rendered import Rendered
 from migrollback_nb.replay.scratch import scratch
 
 if TYPE_CHECKING:

@@ -1,0 +1,16 @@
+"""What a tool made of one migration that is a program. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What a tool made of one migration."""
+
+    up: str | None = None  #: what it runs
+    rollback: str | None = None  #: what undoes it
+    reason: str | None = None  #: why there is nothing that undoes it
+    by: str = ""  #: what made it, in words
+    remarks: tuple[str, ...] = ()  #: what a person should know of it
