@@ -47,9 +47,8 @@ def refusal(
             hints += _fix(name, row["status"], row["rollback_sql"])
     if hint is not None:
         hints.append(hint)
-    hints += [
-        row["warning"] for row in database.queries.ledger_findings([name])
-    ]  # the ledger may know better than the status
+    with suppress(Exception):  # the ledger may know better than the status, and an operator may not ask it
+        hints += [row["warning"] for row in database.queries.ledger_findings([name])]
     return Refused(reason, migration_name=name, dependents=dependents, hint="\n".join(hints) or None, result=result)
 
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from watching import exists, status, value
 
+import migrollback_nb as mr
 from migrollback_nb import cli
 
 CALLS = (
@@ -291,3 +292,41 @@ def test_the_same_words_in_the_terminal(applied, people, terminal):
     assert "used by postgres" in terminal("bob", "approvals", number)[1]
     assert terminal("postgres", "policy", "one", "--remove")[0] == 2
     assert terminal("postgres", "policy", "one", "--remove", "--reason", "x")[0] == 0
+
+
+def test_outside_a_transaction_a_run_goes_on_under_the_approval_with_which_it_began(db, applied, people):
+    owner, asker, ann = map(people, ("postgres", "asker", "ann"))
+    applied(
+        "001_t",
+        "CREATE TABLE t (a int); CREATE INDEX i ON t (a);",
+        "DROP INDEX CONCURRENTLY i; SELECT 1 / count(*) FROM needed; DROP TABLE t;",
+        options=" transaction:false",
+        snapshots="none",
+    )
+    value(owner, "SELECT set_migration_policy('one', approvers => '{dbas}')")
+    with pytest.raises(mr.Refused, match="needs 1 approval, has 0"):
+        db.rollback("001_t", confirm="001_t", snapshots="none")
+    assert refused(owner, "SELECT start_migration_rollback('{001_t}', gen_random_uuid())") == "MR029"
+    request = value(asker, "SELECT request_migration_approval('{001_t}')")
+    value(ann, "SELECT approve_migration_request(%s)", request)
+    with pytest.raises(mr.RollbackFailed):
+        db.rollback("001_t", confirm="001_t", snapshots="none")
+    assert value(owner, "SELECT state FROM migration_requests(%s)", request) == "void", "its index is gone"
+    owner.execute("CREATE TABLE needed AS SELECT 1")
+    db.resolve("001_t", status="applied", reason="go on")
+    result = db.rollback("001_t", confirm="001_t", snapshots="none")
+    assert isinstance(result, mr.RollbackResult)
+    assert result.approval is not None
+    assert (result.approval["request"], result.approval["approved_by"]) == (request, ["ann"])
+    assert value(owner, "SELECT state FROM migration_requests(%s)", request) == "used"
+
+
+@pytest.mark.long
+def test_psql_cannot_end_what_began_without_an_approval(applied, people):
+    owner = people("postgres")
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;", options=" transaction:false", snapshots="none")
+    attempt = "00000000-0000-4000-8000-000000000001"
+    owner.execute("SELECT add_migration_event('started', '001_t', %s, details => '{\"x\": 1}')", (attempt,))
+    owner.execute("SELECT journal_migration_statement('001_t', %s, 1, 1)", (attempt,))
+    value(owner, "SELECT set_migration_policy('one', approvers => '{dbas}')")
+    assert refused(owner, "SELECT finish_migration_rollback('001_t', %s)", attempt) == "MR029"

@@ -132,6 +132,17 @@ PLAIN = {
         " 'x')",
         "dependency",
     ),
+    "policy put in": Kind(
+        "SELECT set_config('migrollback.recording', pg_current_xact_id()::text, true); INSERT INTO migration_policies"
+        " VALUES ('x', '{rollback}', '{*}', '{}', 1, '{}', '{}', 60, 1)",
+        "policy",
+    ),
+    "approval put in": Kind(
+        "INSERT INTO migration_events (event, migration_name, details) VALUES ('approval_given', '001_a',"
+        ' \'{"request": 2, "fingerprint": "x"}\')',
+        "approval",
+    ),
+    "policy trigger off": Kind("ALTER TABLE migration_policies DISABLE TRIGGER guard_policy_change", "trigger"),
     "trigger off": Kind("ALTER TABLE migration_events DISABLE TRIGGER refuse_event_change", "trigger"),
     "trigger not always": Kind("ALTER TABLE migration_history ENABLE TRIGGER record_history_change", "trigger"),
     "trigger dropped": Kind("DROP TRIGGER record_history_change ON migration_dependencies", "trigger"),

@@ -20,10 +20,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     WHERE p.prosecdef AND p.proname ~ '_gate$'
        OR p.proname IN ('execute_migration_rollback', 'effective_search_path', 'request_migration_approval',
                         'withdraw_migration_request', 'migration_requests', 'list_migration_policies')
+    UNION ALL
+    SELECT k.kind, format('FUNCTION %s', p.oid::regprocedure), 'function', p.oid, 'EXECUTE'
+    FROM (VALUES ('approver', 'approve_migration_request'), ('requester', 'request_migration_approval')) AS k (kind, own)
+    CROSS JOIN migrollback_schema.migration_system_objects() s JOIN pg_proc p ON p.oid = ANY (s.routines)
+    WHERE p.proname IN (k.own, 'withdraw_migration_request', 'migration_requests', 'list_migration_policies',
+                        'effective_search_path')
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_role_rights() IS
-    'What an auditor and an operator are granted: object as in GRANT, and privilege; on the schema also USAGE. Does '
-    'not write.';
+    'What an auditor, an operator, an approver and a requester are granted: object as in GRANT, and privilege; on the '
+    'schema also USAGE. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.recorded_migration_roles()
 RETURNS TABLE (role_oid oid, role_name text, kind text, granted_by text, granted_at timestamptz, with_schema boolean)
@@ -163,8 +169,9 @@ BEGIN
     RETURN true;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.grant_migration_role(text, text, text) IS
-    'Writes: from now on this role is an auditor (reads everything, changes nothing) or an operator (executes '
-    'registered rollbacks, and has no other right). One event. Returns whether anything was granted. SQLSTATE MR006: '
+    'Writes: from now on this role is an auditor (reads everything, changes nothing), an operator (executes '
+    'registered rollbacks and asks for approvals, and has no other right), an approver (sees and approves requests) or '
+    'a requester (asks for approvals). One event. Returns whether anything was granted. SQLSTATE MR006: '
     'no such role or kind, or one that has all rights already.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.revoke_migration_role(
