@@ -282,6 +282,7 @@ def _audit(result: results.AuditResult, out: TextIO, _: TextIO) -> None:
     """Whether anything was found, what, and the head."""
     out.write(f"{'✅' if result.success else '❌'} {result.headline}\n")
     out.writelines(f"   {visible(found.message)}\n" for found in result.findings)
+    out.writelines(f"⚠️  {visible(remark)}\n" for remark in result.remarks)
     out.write(f"   {result.events} events, head {result.anchor}\n")
     if result.file is not None:
         out.write(f"   File: {visible(result.file)}\n")

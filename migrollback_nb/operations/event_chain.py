@@ -68,6 +68,7 @@ def verify(events: Iterable[Mapping[str, Any]], *, anchors: Sequence[str] = ()) 
     """
     wanted = {int(number): (anchor, digest) for anchor in anchors for number, _, digest in [anchor.partition(":")]}
     findings: list[AuditFinding] = []
+    remarks: list[str] = []
     held: set[int] = set()
     count, number, before = 0, 0, None
     for event in events:
@@ -83,6 +84,11 @@ def verify(events: Iterable[Mapping[str, Any]], *, anchors: Sequence[str] = ()) 
                 )
             )
         number, before = event["event_number"], event["hash"]
+        if event["event"] == "broke_glass":
+            remarks.append(
+                f"event {number}: {event['database_user']} rolled {event['migration_name']} back without its approvals:"
+                f" {event['reason']}"
+            )
         if number in wanted and wanted[number][1] == before:
             held.add(number)
         elif number in wanted:
@@ -98,6 +104,7 @@ def verify(events: Iterable[Mapping[str, Any]], *, anchors: Sequence[str] = ()) 
         first_bad_number=broken[0] if broken else None,
         findings=tuple(findings),
         anchors=tuple(anchors),
+        remarks=tuple(remarks),
     )
 
 

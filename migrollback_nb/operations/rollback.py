@@ -448,6 +448,6 @@ def put_back_words(name: str, settings: Sequence[str]) -> str:
 def broken_glass_words(broken: Mapping[str, Any]) -> str:
     """That a rollback went without its approvals; pure."""
     return (
-        f"BREAK-GLASS: it ran without the approvals that policy {broken['policies']} asks for (needed"
+        f"BREAK-GLASS: it ran without the approvals that a policy asks for ({broken['policies']}: needed"
         f" {broken['needed']}, had {broken['has']})"
     )

@@ -43,6 +43,7 @@ class AuditResult:
     findings: tuple[AuditFinding, ...] = ()  #: all that is wrong, broken events included; empty: nothing was found
     anchors: tuple[str, ...] = ()  #: NUMBER:HASH that were compared
     file: str | None = None  #: the file that was written, or checked
+    remarks: tuple[str, ...] = ()  #: what fits and is not to be overlooked: rollbacks without their approvals
 
     @property
     def anchor(self) -> str | None:
@@ -76,6 +77,7 @@ class AuditResult:
             "findings": [found.to_dict() for found in self.findings],
             "anchors": list(self.anchors),
             "file": self.file,
+            "remarks": list(self.remarks),
         }
 
     def __repr__(self) -> str:
@@ -92,4 +94,4 @@ class AuditResult:
         ]
         if self.file is not None:
             rows.append(("File", self.file))
-        return html.definitions(rows) + html.warnings(tuple(map(str, self.findings)))
+        return html.definitions(rows) + html.warnings((*map(str, self.findings), *self.remarks))

@@ -250,10 +250,10 @@ BEGIN
     IF approved ? 'rehearsal' THEN
         SET CONSTRAINTS migrollback_schema.refuse_kept_rehearsal DEFERRED;
     END IF;
-    PERFORM migrollback_schema.add_migration_event('broke_glass'::text, names[cardinality(names)],
-        CASE WHEN approved ? 'break_glass' THEN attempt_id END, reason, client,
-        coalesce(approved -> 'break_glass', approved) || jsonb_build_object(
-            'chain', CASE WHEN cardinality(names) > 1 THEN to_jsonb(names) END));
+    -- by its details alone of the attempt, whose own events say how it ended
+    PERFORM migrollback_schema.add_migration_event('broke_glass'::text, names[cardinality(names)], NULL::uuid, reason,
+        client, jsonb_strip_nulls(coalesce(approved -> 'break_glass', approved) || jsonb_build_object(
+            'attempt', attempt_id, 'chain', CASE WHEN cardinality(names) > 1 THEN to_jsonb(names) END)));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_run_without_approval(text[], uuid, text, text, jsonb) IS
     'Writes the event broke_glass of a rollback that ran without the approvals that a policy asks for. Of a rehearsal '

@@ -259,3 +259,25 @@ COMMENT ON FUNCTION migrollback_schema.audit_policies() IS
     'One row for each policy that is not as the last event about it left it, and for each approval that cannot be one: '
     'of no request, of who asked, of something else; and for each rollback whose approvals no event tells of. Does not '
     'write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.diagnose_policies()
+RETURNS TABLE (severity text, finding text, identity text, message text, fix text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off AS $function$
+    SELECT 'problem', 'policy', p.policy_name, format('policy %s needs %s approvals, and %s roles that can log in are '
+               'or belong to %s', p.policy_name, p.approvals, n.people, array_to_string(p.approvers, ' or ')),
+           'Grant its approvers to more roles, or change it: no request can be approved.'
+    FROM migrollback_schema.migration_policies p
+    CROSS JOIN LATERAL (SELECT count(*) AS people FROM pg_roles r
+                         WHERE r.rolcanlogin AND migrollback_schema.role_is_one_of(r.rolname::text, p.approvers)) n
+    WHERE cardinality(p.approvers) > 0 AND n.people < p.approvals
+    UNION ALL
+    SELECT 'problem', 'break glass', e.migration_name, format('%s rolled %s back without the approvals that a policy '
+               'asks for (%s), %s: %s', e.database_user, e.migration_name, e.details ->> 'policies',
+               migrollback_schema.elapsed_words(e.occurred_at), e.reason),
+           format('Look at it together: migrollback report %s. This is said for 30 days.', e.migration_name)
+    FROM migrollback_schema.migration_events e
+    WHERE e.event = 'broke_glass' AND e.occurred_at > clock_timestamp() - interval '30 days'
+$function$;
+COMMENT ON FUNCTION migrollback_schema.diagnose_policies() IS
+    'What of the policies endangers a rollback: approvers who are too few; and rollbacks of the last 30 days that ran '
+    'without their approvals. Rows as those of diagnose_migrations(). Does not write.';

@@ -189,6 +189,8 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
         UNION ALL
         SELECT * FROM migrollback_schema.diagnose_rights()
         UNION ALL
+        SELECT * FROM migrollback_schema.diagnose_policies()
+        UNION ALL
         SELECT * FROM migrollback_schema.diagnose_history()) d
     ORDER BY d.severity DESC
 $function$;

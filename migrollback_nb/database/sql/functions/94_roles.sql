@@ -22,7 +22,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
                         'withdraw_migration_request', 'migration_requests', 'list_migration_policies')
     UNION ALL
     SELECT k.kind, format('FUNCTION %s', p.oid::regprocedure), 'function', p.oid, 'EXECUTE'
-    FROM (VALUES ('approver', 'approve_migration_request'), ('requester', 'request_migration_approval')) AS k (kind, own)
+    FROM (VALUES ('approver', 'approve_migration_request'),
+                 ('requester', 'request_migration_approval')) AS k (kind, own)
     CROSS JOIN migrollback_schema.migration_system_objects() s JOIN pg_proc p ON p.oid = ANY (s.routines)
     WHERE p.proname IN (k.own, 'withdraw_migration_request', 'migration_requests', 'list_migration_policies',
                         'effective_search_path')
