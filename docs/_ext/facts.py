@@ -61,6 +61,7 @@ COMMANDS: dict[str, list[str]] = {
     "snapshot": ["snapshot", SETTINGS, "before the switch"],
     "snapshots": ["snapshots", SETTINGS],
     "rollback --dry-run": ["rollback", SETTINGS, "--dry-run"],
+    "converge --dry-run": ["converge", "--to-files", "--dry-run"],
     "rehearse": ["rehearse", SETTINGS],
     "rollback": ["rollback", SETTINGS, "--confirm", SETTINGS, "--reason", "INC-42"],
     "verify-rollback": ["verify-rollback", SETTINGS],

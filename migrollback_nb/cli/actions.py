@@ -115,6 +115,33 @@ def rollback(call: Call) -> Any:
         )
 
 
+def converge(call: Call) -> Any:
+    """Roll back what a folder does not hold, or show it. Writes, unless it is a dry run."""
+    args = call.args
+    meant: dict[str, Any] = {
+        "to_files": args.to_files or None,
+        "max": args.max,
+        "each": args.each,
+        "attempt_id": read_id(args.attempt),
+    }
+    if args.dry_run:
+        return call.db.preview_converge(**meant)
+    name = call.db.target.database
+    from migrollback_nb.cli.confirmation import confirmed_by_variable
+
+    confirm = name if args.confirm is None and confirmed_by_variable(name) else args.confirm
+    with call.statement_bar() as progress:
+        return call.db.converge(
+            **meant,
+            confirm=confirm,
+            accept_loss=args.accept_loss,
+            reason=args.reason,
+            preview=args.preview,
+            snapshots=args.snapshots,
+            progress=progress,
+        )
+
+
 def rehearse(call: Call) -> Rehearsal | Any:
     """Rehearse a rollback. Writes one event."""
     args = call.args

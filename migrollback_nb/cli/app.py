@@ -212,8 +212,8 @@ def _print_error(error: MigrollbackError | Interrupted, call: Call) -> None:
 
 
 def _as_json(error: MigrollbackError | Interrupted, args: argparse.Namespace) -> dict[str, Any]:
-    if args.command == "rollback":
-        name = getattr(error, "migration_name", None) or next(iter(args.names), None)
+    if args.command in ("rollback", "converge"):
+        name = getattr(error, "migration_name", None) or next(iter(getattr(args, "names", ())), None)
         body: dict[str, Any] = {
             "success": False,
             "message": error.message,

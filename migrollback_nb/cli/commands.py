@@ -201,6 +201,19 @@ _TABLE = (
         needs_system=lambda args: not args.dry_run,
     ),
     Command(
+        name="converge",
+        help="roll back what is applied and a folder does not hold, asking no one: for a release that went back",
+        more=(
+            "The SQL is the database's own copy. Exit status 3 unless each verdict is ready or not_rehearsed, or the"
+            " loss is accepted; and when the folder is empty, holds nothing that is applied, or lacks too many."
+        ),
+        task="do",
+        example="migrollback converge --to-files migrations --confirm shop",
+        arguments=range_arguments.CONVERGE,
+        run=actions.converge,
+        needs_system=_always,
+    ),
+    Command(
         name="request",
         help="ask other people to approve a rollback, where a policy wants that",
         task="do",

@@ -36,7 +36,7 @@ _migrollback_names() {
 }
 #: Options whose value is a file or a folder.
 _FILES = frozenset({"--output", "-o", "--junit", "--file", "--prelude", "--trail"})
-_FOLDERS = frozenset({"--dir", "--into"})
+_FOLDERS = frozenset({"--dir", "--into", "--to-files"})
 #: So long a database is waited for, in seconds: a person has pressed Tab.
 _PATIENCE = "2"
 

@@ -114,3 +114,35 @@ REHEARSE = (
         ),
     ),
 )
+
+CONVERGE = (
+    argument(
+        "--to-files",
+        metavar="DIR",
+        nargs="?",
+        const="",
+        required=True,
+        help="the folder of the release that is there now: what it does not hold and is applied is rolled back"
+        " (without DIR: the folder of migrations)",
+    ),
+    argument("--dry-run", action="store_true", help="show what would go and run nothing"),
+    argument("--confirm", metavar="DATABASE", help="confirm, by the name of the database"),
+    argument(
+        "--max",
+        type=int,
+        default=5,
+        metavar="N",
+        help="refuse it, exit status 3, when more than N would go (default 5)",
+    ),
+    argument(
+        "--accept-loss",
+        action="store_true",
+        help="accept that rows or values go, or do not come back: it is refused otherwise",
+    ),
+    _EACH,
+    argument("--preview", metavar="FINGERPRINT", help="fingerprint of a dry run: refused when anything has changed"),
+    _ATTEMPT,
+    argument("--reason", metavar="TEXT", help="why; goes into the audit log (default: the folder that lacks them)"),
+    snapshots("one before and one after; each: also between each two; none: none, and nothing is verified"),
+    *TIMEOUTS,
+)

@@ -55,11 +55,11 @@ def roll_back_range(
         begun = {} if attempt is None else {"asked": asked}
         return rollback.rollback(database, found.steps, attempt_id=attempt, begun=begun, folder=folder, **options)
 
-    return run() if attempt is None else _once(database, asked, attempt, run)
+    return run() if attempt is None else once(database, asked, attempt, run)
 
 
-def _once(database: Database, asked: Mapping[str, Any], attempt_id: str, run: Callable[[], Result]) -> Result:
-    """Run it, unless this attempt has ended; made again where another job is at the same attempt."""
+def once(database: Database, asked: Mapping[str, Any], attempt_id: str, run: Callable[[], Result]) -> Result:
+    """Run it, unless this attempt has ended; again where another job is at the same attempt. Writes what it writes."""
     tries_left = _TRIES
     while True:
         if (before := attempts.ended(database, asked, attempt_id)) is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from migrollback_nb.core.times import When
     from migrollback_nb.database.progress import Progress, RollbackCallback
+    from migrollback_nb.files.formats import MigrationFolder
     from migrollback_nb.operations.ranges import RangeOptions
     from migrollback_nb.operations.rollback import RollbackOptions
     from migrollback_nb.operations.snapshots import Snapshots
@@ -165,6 +166,82 @@ class Workspace(Approving):
         asked = ranges.asked(name, **range).asked | ({"each": True} if each else {})
         found = attempts.read_id(attempt_id)
         return None if found is None else attempts.ended(self.database, asked, found)
+
+    def converge(
+        self,
+        to_files: Path | str | None = None,
+        *,
+        confirm: str,
+        max: int = 5,
+        accept_loss: bool = False,
+        each: bool = False,
+        reason: str | None = None,
+        preview: results.Preview | str | None = None,
+        attempt_id: UUID | str | None = None,
+        snapshots: Snapshots = "ends",
+        progress: RollbackCallback | None = None,
+    ) -> results.RollbackResult | results.ChainResult | results.NothingToRollBack:
+        """Roll back what is applied and a folder does not hold, from the database's own copy of the SQL. Writes.
+
+        For the old release of a deployment that was itself rolled back: no one is asked, so it is refused where anyone
+        should be.
+
+        Parameters
+        ----------
+        to_files : Path or str, optional
+            The folder of the release that is there now; by default the folder of migrations.
+        confirm : str
+            The name of the database.
+        max : int
+            No more than so many go; more are refused.
+        accept_loss : bool
+            True: rows and values that go, or do not come back, are accepted.
+        each, reason, preview, attempt_id, snapshots, progress
+            As of `rollback`; without a reason the audit log names the folder.
+
+        Raises
+        ------
+        Refused
+            When the folder is empty, holds nothing that is applied or lacks too many; when one has no rollback SQL, or
+            something in the folder depends on it; and unless every verdict is ready or not_rehearsed, or it is a loss
+            that was accepted.
+        ConfirmationRequired, RollbackFailed, LockBusy, UsageError
+            As `rollback`.
+        """
+        from migrollback_nb.operations.converge import converge
+
+        return converge(
+            self.database,
+            self._folder_of(to_files),
+            confirm=confirm,
+            most=max,
+            accept_loss=accept_loss,
+            each=each,
+            attempt_id=attempt_id,
+            reason=reason,
+            snapshots=snapshots,
+            preview_seen=preview,
+            progress=progress,
+        )
+
+    def preview_converge(
+        self,
+        to_files: Path | str | None = None,
+        *,
+        max: int = 5,
+        each: bool = False,
+        attempt_id: UUID | str | None = None,
+    ) -> results.Preview | results.NothingToRollBack:
+        """What `converge` would roll back: its dry run. Does not write; options and errors are those of `converge`."""
+        from migrollback_nb.operations.attempts import read_id
+        from migrollback_nb.operations.converge import preview
+
+        return preview(self.database, self._folder_of(to_files), most=max, each=each, attempt_id=read_id(attempt_id))
+
+    def _folder_of(self, to_files: Path | str | None) -> MigrationFolder:
+        from migrollback_nb.files.formats import find_folder
+
+        return self.folder if to_files is None else find_folder(to_files)
 
     def verify_rollback(
         self, name: str, *, replay: Callable[[Sequence[str]], Mapping[str, Sequence[Any]]] | None = None

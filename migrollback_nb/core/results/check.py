@@ -97,6 +97,7 @@ class Preview(OfSteps):
     closed: ClosedSelection | None = None  #: what was selected; None where migrations or a deploy were named
     range: Range | None = None  #: what was asked for
     each: bool = False  #: each would run in a transaction of its own
+    remarks: tuple[str, ...] = ()  #: what a person should know of the whole
 
     @property
     def confirm(self) -> str:
@@ -112,8 +113,9 @@ class Preview(OfSteps):
     def warnings(self) -> tuple[str, ...]:
         """Warnings of all steps, those of a chain under the migration's name."""
         if len(self.checks) == 1:
-            return self.checks[0].warnings
-        return tuple(f"{check.migration_name}: {warning}" for check in self.checks for warning in check.warnings)
+            return (*self.remarks, *self.checks[0].warnings)
+        of_steps = (f"{check.migration_name}: {warning}" for check in self.checks for warning in check.warnings)
+        return (*self.remarks, *of_steps)
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback rollback --dry-run --format json`; sql_executed is what would be."""

@@ -152,6 +152,7 @@ class NothingToRollBack:
     state: str  #: nothing brought, or rolled back
     select: str | None = None  #: the selector of which nothing is applied; None of anything else
     range: Range | None = None  #: what was asked for
+    warnings: tuple[str, ...] = ()  #: what a person should know
 
     @property
     def success(self) -> bool:
@@ -185,9 +186,15 @@ class NothingToRollBack:
             "fingerprint": None,
             "verdict": None,
             "effects": [],
+            "warnings": list(self.warnings),
             "deploy": self.deploy,
-            "confirm": self.deploy if self.range is None else self.range.deploy or self.range.to,
+            "confirm": self._confirm,
         }
+
+    @property
+    def _confirm(self) -> str | None:
+        known = self.range
+        return self.deploy if known is None else known.deploy or known.to or known.database
 
     def __repr__(self) -> str:
         return one_line(f"<NothingToRollBack {self.message}>")
@@ -196,4 +203,4 @@ class NothingToRollBack:
         asked = ("Deploy", self.deploy) if self.deploy is not None else ("Selector", self.select or "")
         if self.range is not None and self.deploy is None and self.select is None:
             asked = ("Range", self.range.words)
-        return html.definitions([asked, ("Result", self.message)])
+        return html.definitions([asked, ("Result", self.message)]) + html.warnings(self.warnings)

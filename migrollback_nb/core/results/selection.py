@@ -56,6 +56,8 @@ class Range:
     select: tuple[str, ...] = ()  #: what these selectors mean, and all that depends on it
     exclude: tuple[str, ...] = ()  #: but for what these mean
     chain: bool = False  #: with all that depends on them
+    files: str | None = None  #: what this folder does not hold
+    database: str | None = None  #: with `files`: the database's name, which confirms it
 
     @property
     def is_one(self) -> bool:
@@ -73,6 +75,8 @@ class Range:
             return f"what was applied since {self.since}"
         if self.deploy is not None:
             return f"deploy {self.deploy}"
+        if self.files is not None:
+            return f"what {self.files} does not hold"
         return " ".join(self.select) if self.select else ", ".join(self.names)
 
     @property
@@ -82,6 +86,8 @@ class Range:
             return f"Nothing that is applied was applied after {self.to}"
         if self.since is not None:
             return f"Nothing that is applied was applied since {self.since}"
+        if self.files is not None:
+            return f"All that is applied is in {self.files}"
         return f"Nothing is applied of {self.words}" if self.last is None else "Nothing is applied"
 
     @property
@@ -92,6 +98,7 @@ class Range:
         given += [("--last", str(self.last))] if self.last is not None else []
         given += [("--since", self.since)] if self.since is not None else []
         given += [("--deploy", self.deploy)] if self.deploy is not None else []
+        given += [("--to-files", self.files)] if self.files is not None else []
         given += [("--select", text) for text in self.select] + [("--exclude", text) for text in self.exclude]
         said = [f"{option} {shlex.quote(text)}".strip() for option, text in given]
         return " ".join([*said, *(["--chain"] if self.chain else [])])
@@ -119,6 +126,8 @@ class Range:
             return self.deploy
         if self.to is not None:
             return self.to
+        if self.database is not None:
+            return self.database
         return steps[-1] if self.is_one or self.select else steps[0]
 
     @property
@@ -128,6 +137,8 @@ class Range:
             return "its label"
         if self.to is not None:
             return "the name of the migration that stays"
+        if self.database is not None:
+            return "the name of the database"
         return "its name" if self.is_one or self.select else "the name of the newest migration"
 
     def heading(self, steps: Sequence[str]) -> str:
