@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.cli.command import Call, common
 from migrollback_nb.core.errors import UsageError
-from migrollback_nb.core.html import visible
 from migrollback_nb.core.selectors.near import close_to
+from migrollback_nb.core.text import one_line
 from migrollback_nb.database.settings import milliseconds
 from migrollback_nb.operations.attempts import read_id
 from migrollback_nb.operations.ranges import asked
@@ -166,7 +166,7 @@ def _show_foreseen(call: Call, found: Foreseen) -> None:
     again = what_is_meant(call.args).arguments
     if found.long:
         stream.write("Will be locked here, so that others wait:\n")
-        stream.writelines(f"  {visible(line)}\n" for line in found.lines())
+        stream.writelines(f"  {one_line(line)}\n" for line in found.lines())
     if found.stalls(milliseconds(bound, option="--max-stall") or None):
         stream.write(
             f"⚠️  When others have waited for {bound}, it is ended, and nothing is known. On a copy no one waits:\n"
@@ -200,7 +200,7 @@ def snapshot(call: Call) -> str:
     taken, name = call.db.snapshot(call.args.name, call.args.description), call.args.name
     known = call.db.database.queries.names()
     if call.terminal and name not in known and (hint := close_to(name, known)) is not None:
-        call.err.write(f"⚠️  Taken for {visible(name)}, which is not registered. {visible(hint)}\n")
+        call.err.write(f"⚠️  Taken for {one_line(name)}, which is not registered. {one_line(hint)}\n")
     return taken
 
 

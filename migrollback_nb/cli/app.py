@@ -25,9 +25,9 @@ from migrollback_nb.core.errors import (
     SqlFailed,
     UsageError,
 )
-from migrollback_nb.core.html import visible
 from migrollback_nb.core.passwords import mask_passwords, mask_passwords_in
 from migrollback_nb.core.selectors.near import one_of
+from migrollback_nb.core.text import one_line, visible
 
 if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations
@@ -107,7 +107,7 @@ def _parse(argv: Sequence[str], out: TextIO, err: TextIO) -> argparse.Namespace 
     if strange := [word for word in argv if any("\ud800" <= sign <= "\udfff" for sign in word)]:
         # Python keeps bytes that are no UTF-8 as lone surrogates, which no database can hold
         shown = strange[0].encode(errors="backslashreplace").decode()
-        err.write(f"❌ {visible(shown)} is not UTF-8\nSet the terminal to UTF-8, or write it in other words.\n")
+        err.write(f"❌ {one_line(shown)} is not UTF-8\nSet the terminal to UTF-8, or write it in other words.\n")
         return UsageError.exit_code
     if not argv:
         out.write(get_parser().format_help())

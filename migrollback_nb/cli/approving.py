@@ -10,7 +10,7 @@ from migrollback_nb.cli.approvals_shown import show_request
 from migrollback_nb.cli.command import Call
 from migrollback_nb.cli.tables import Listing
 from migrollback_nb.core.errors import ConfirmationRequired, Refused, UsageError
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import ApprovalRequest
@@ -55,10 +55,10 @@ def _ask(shown: ApprovalRequest, call: Call) -> str:
             hint=f"Confirm with --confirm {shlex.quote(name)}, once you have looked at it.",
         )
     asked = call.out if call.speaks else call.err
-    asked.write(f"\nTo approve this, type the name exactly:\n  {visible(name)}\n> ")
+    asked.write(f"\nTo approve this, type the name exactly:\n  {one_line(name)}\n> ")
     asked.flush()
     typed = call.stdin.readline().strip()
-    if typed not in (name, visible(name)):
+    if typed not in (name, one_line(name)):
         raise Refused("Not confirmed: nothing was approved", migration_name=name)
     asked.write("\n")
     return name

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
 
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import RollbackProgress
@@ -174,7 +174,7 @@ class Call:
             def progress(done: int, total: int, name: str) -> None:
                 bar.total = total
                 bar.n = done
-                bar.set_description_str(visible(name)[:40], refresh=True)
+                bar.set_description_str(one_line(name)[:40], refresh=True)
 
             yield progress
 
@@ -191,7 +191,7 @@ class Call:
 
             def progress(at: RollbackProgress) -> None:
                 bar.n = at.fraction or 0
-                bar.set_description_str(visible(at.message)[:120], refresh=True)
+                bar.set_description_str(one_line(at.message)[:120], refresh=True)
 
             yield progress
 

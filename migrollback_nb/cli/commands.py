@@ -24,20 +24,20 @@ from migrollback_nb.cli import (
 from migrollback_nb.cli.approvals_shown import show_outcome
 from migrollback_nb.cli.command import FORMATS, Call, Command
 from migrollback_nb.cli.parser import build_parser
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 
 
 def _titled(text: str) -> Callable[[argparse.Namespace], str]:
-    return lambda args: text.format(name=visible(getattr(args, "name", "")))
+    return lambda args: text.format(name=one_line(getattr(args, "name", "")))
 
 
 def _rollback_title(args: argparse.Namespace) -> str:
     did = "🔍 DRY RUN: Rolling back" if args.dry_run else "⚠️ Rolling back"
-    return f"{did}: {visible(actions.what_is_meant(args).words)}\n\n"
+    return f"{did}: {one_line(actions.what_is_meant(args).words)}\n\n"
 
 
 def _rehearse_title(args: argparse.Namespace) -> str:
-    return f"🔍 Rehearsing the rollback of: {visible(actions.what_is_meant(args).words)}\n\n"
+    return f"🔍 Rehearsing the rollback of: {one_line(actions.what_is_meant(args).words)}\n\n"
 
 
 def _always(_: argparse.Namespace) -> bool:

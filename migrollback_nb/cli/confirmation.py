@@ -14,9 +14,9 @@ from migrollback_nb.cli.colours import paint, wants_colours
 from migrollback_nb.cli.tables import RULE
 from migrollback_nb.cli.terminal import show_ledgers, show_order
 from migrollback_nb.core.errors import ConfirmationRequired, Interrupted, Refused
-from migrollback_nb.core.html import visible
 from migrollback_nb.core.production import is_production
 from migrollback_nb.core.results import NothingToRollBack
+from migrollback_nb.core.text import one_line, visible
 from migrollback_nb.operations.rollback import require_accepted_loss
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def confirm(call: Call, meant: dict[str, Any]) -> NothingToRollBack | None:
                 show_target(preview.target, err, production=True)
         if call.speaks or stdin.isatty():
             asked.flush()
-            err.writelines(f"⚠️  {visible(warning)}\n" for warning in preview.warnings)
+            err.writelines(f"⚠️  {one_line(warning)}\n" for warning in preview.warnings)
             err.flush()
             call.said.update(preview.warnings, *(check.warnings for check in preview.checks))
         if production and not args.accept_loss and preview.assessment is not None:
@@ -115,10 +115,10 @@ def show_target(target: Target, out: TextIO, *, production: bool) -> None:
     if production:
         loud = "  ⚠️  PRODUCTION  ⚠️  "
         out.write(f"{paint(loud, 'loud', out) if wants_colours(out) else loud.strip()}\n")
-    out.write(f"Target: database {visible(target.database)} on {visible(target.host)}:{target.port}\n")
+    out.write(f"Target: database {one_line(target.database)} on {one_line(target.host)}:{target.port}\n")
     out.write(
-        f"        as user {visible(target.user)} (PostgreSQL {target.server_version}, schema"
-        f" {visible(target.schema)})\n"
+        f"        as user {one_line(target.user)} (PostgreSQL {target.server_version}, schema"
+        f" {one_line(target.schema)})\n"
     )
 
 
@@ -139,7 +139,7 @@ def show_what_runs(preview: Preview, out: TextIO, *, production: bool) -> None:
     out.write("\n")
     show_target(preview.target, out, production=production)
     show_ledgers(preview.deploy_ledgers, out)
-    out.writelines(f"{visible(line)}\n" for line in known_effects(preview))
+    out.writelines(f"{one_line(line)}\n" for line in known_effects(preview))
     out.write("\n")
 
 
@@ -189,9 +189,9 @@ def ask(
     if preview.range is not None and not preview.range.is_one and preview.deploy is None:
         what = preview.range.confirmed_by.removeprefix("the ").removeprefix("its ")
     out.write(f"This is PRODUCTION. To roll back, type the {what} exactly:\n")
-    typed = _read(f"  {visible(name)}\n> ", out, stdin)
+    typed = _read(f"  {one_line(name)}\n> ", out, stdin)
     # a character that no keyboard has is typed as it is shown
-    if typed not in (name.strip(), visible(name).strip()):
+    if typed not in (name.strip(), one_line(name).strip()):
         why = "nothing was typed" if not typed else f"that is not {name}"
         raise Refused(f"Not confirmed, {why}: nothing was changed", migration_name=preview.migration_name)
     tries = _TRIES
@@ -201,7 +201,7 @@ def ask(
             raise Refused(
                 "Not confirmed, no reason was given: nothing was changed", migration_name=preview.migration_name
             )
-        reason, tries = visible(answer), tries - 1
+        reason, tries = one_line(answer), tries - 1
     out.write("\n")
     return name, reason
 

@@ -9,7 +9,7 @@ from migrollback_nb.cli.arguments import argument
 from migrollback_nb.cli.command import Call, common, given_timeouts
 from migrollback_nb.cli.tables import Listing, show_table
 from migrollback_nb.core.errors import ConfirmationRequired, UsageError
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 
 if TYPE_CHECKING:
     from migrollback_nb.fleet.fleet import Fleet
@@ -91,7 +91,7 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
     if isinstance(result, Listing):
         show_table(result, out)
         return
-    out.write(f"{visible(result.headline if hasattr(result, 'headline') else result.message)}\n\n")
+    out.write(f"{one_line(result.headline if hasattr(result, 'headline') else result.message)}\n\n")
     columns = (
         ("target", "status", "verdict", "headline", "steps")
         if hasattr(result, "headline")
@@ -255,13 +255,13 @@ def _carried(call: Call) -> dict[str, Any]:
 
 def _reporter(call: Call) -> Callable[[TargetResult], None]:
     def report(result: TargetResult) -> None:
-        _remark(call, f"{visible(result.target)}: {result.outcome}{f', {result.message}' if result.message else ''}")
+        _remark(call, f"{one_line(result.target)}: {result.outcome}{f', {result.message}' if result.message else ''}")
 
     return report
 
 
 def _remark(call: Call, text: str) -> None:
-    call.err.write(f"{visible(text)}\n")
+    call.err.write(f"{one_line(text)}\n")
     call.err.flush()
 
 
@@ -275,7 +275,7 @@ def _ask(call: Call, plan: FleetPlan) -> None:
     """
     asked = call.out if call.speaks else call.err
     show(plan, asked, call.err)
-    asked.write(f"\nType {visible(plan.confirm)} to go on: ")
+    asked.write(f"\nType {one_line(plan.confirm)} to go on: ")
     asked.flush()
     typed = call.stdin.readline().strip()
     if typed != plan.confirm:

@@ -284,7 +284,7 @@ def graph(call: Call) -> Any:
     )
     if args.output is not None:
         path = found.save(args.output)
-        return f"{path}: {visible(found.drawing.heading[0])}" if call.terminal else found
+        return f"{path}: {one_line(found.drawing.heading[0])}" if call.terminal else found
     if not call.terminal:
         return found
     match call.form:

@@ -12,6 +12,7 @@ from migrollback_nb.cli.tables import RULE, Listing, show_table, show_tsv
 from migrollback_nb.core import results
 from migrollback_nb.core.html import visible
 from migrollback_nb.core.passwords import mask_passwords
+from migrollback_nb.core.text import one_line
 
 Show = Callable[[Any, TextIO, TextIO], None]
 
@@ -43,7 +44,7 @@ def print_result(
     if form == "table" or isinstance(result, Listing):
         for warning in _warnings_of(result):
             if warning not in said:
-                err.write(f"⚠️  {visible(warning)}\n")
+                err.write(f"⚠️  {one_line(warning)}\n")
 
 
 def show(result: Any, out: TextIO, err: TextIO) -> None:
@@ -100,16 +101,16 @@ def _check(result: results.CheckResult, out: TextIO, _: TextIO) -> None:
     show_assessment(result.assessment, out)
     out.write(
         f"Status: {'✅ Can rollback' if result.can_rollback else '❌ Cannot rollback'}\nReason:"
-        f" {visible(result.reason)}\n"
+        f" {one_line(result.reason)}\n"
     )
     if result.dependent_migrations:
         out.write("\nDependent migrations (must be rolled back first):\n")
-        out.writelines(f"  - {visible(name)}\n" for name in result.dependent_migrations)
+        out.writelines(f"  - {one_line(name)}\n" for name in result.dependent_migrations)
         again = f"migrollback rollback {shlex.quote(result.migration_name)} --chain --dry-run"
-        out.write(f"\nAll of them with it, in one transaction:\n  {visible(again)}\n")
+        out.write(f"\nAll of them with it, in one transaction:\n  {one_line(again)}\n")
     if result.lost_rows is not None:
         out.write("\nA look at what would go:\n")
-        out.writelines(f"  {visible(line)}\n" for line in result.lost_rows.lines())
+        out.writelines(f"  {one_line(line)}\n" for line in result.lost_rows.lines())
 
 
 def _preview(result: results.Preview, out: TextIO, err: TextIO) -> None:
@@ -125,7 +126,7 @@ def _preview(result: results.Preview, out: TextIO, err: TextIO) -> None:
 def _rehearsal(result: results.Rehearsal, out: TextIO, err: TextIO) -> None:
     """What the rollback did before it was undone."""
     show_order([name for name, _ in result.steps], out)
-    out.writelines(f"{visible(line)}\n" for line in result.lines())
+    out.writelines(f"{one_line(line)}\n" for line in result.lines())
     if result.success:
         err.write(f"\nFingerprint of this rehearsal, for rollback --preview: {result.fingerprint}\n")
 
@@ -133,7 +134,7 @@ def _rehearsal(result: results.Rehearsal, out: TextIO, err: TextIO) -> None:
 def _rollback(result: results.RollbackResult, out: TextIO, err: TextIO) -> None:
     """Whether it restored what was there, what ran, and the verdict again: the last line is what a terminal shows."""
     _verification(result.verification, out)
-    out.write(f"{result.mark} {visible(result.message)}\n\n")
+    out.write(f"{result.mark} {one_line(result.message)}\n\n")
     if result.sql_executed is not None:
         _sql("SQL executed", result.sql_executed, out)
     _anchor(result.anchor, err)
@@ -151,7 +152,7 @@ def _chain(result: results.ChainResult, out: TextIO, err: TextIO) -> None:
     _verification(result.verification, out)
     for step in result.results:
         _verification(step.verification, out)
-        out.write(f"{step.mark} {visible(step.migration_name)}: {visible(step.message)}\n\n")
+        out.write(f"{step.mark} {one_line(step.migration_name)}: {one_line(step.message)}\n\n")
         if step.sql_executed is not None:
             _sql("SQL executed", step.sql_executed, out)
             out.write("\n")
@@ -162,17 +163,17 @@ def _chain(result: results.ChainResult, out: TextIO, err: TextIO) -> None:
 
 def _diff(result: results.SchemaDiff, out: TextIO, _: TextIO) -> None:
     """What differs, as a unified diff of DDL."""
-    out.write(f"{visible(result.old)} -> {visible(result.new)}: {result.counts}\n")
-    out.writelines(f"{visible(line)}\n" for line in result.unified())
+    out.write(f"{one_line(result.old)} -> {one_line(result.new)}: {result.counts}\n")
+    out.writelines(f"{one_line(line)}\n" for line in result.unified())
 
 
 def _synced(result: results.SyncResult, out: TextIO, err: TextIO) -> None:
     """What was registered, found applied again, left out, or failed."""
     for registered in result.registered:
         answer = "Yes" if registered.has_rollback_sql else "No"
-        out.write(f"📝 Registering: {visible(registered.migration_name)}.sql\n   ✅ Registered (Rollback: {answer})\n")
+        out.write(f"📝 Registering: {one_line(registered.migration_name)}.sql\n   ✅ Registered (Rollback: {answer})\n")
     for name in result.applied_again:
-        out.write(f"🔁 Applied again by its deploy tool: {visible(name)}\n")
+        out.write(f"🔁 Applied again by its deploy tool: {one_line(name)}\n")
     for failure in result.failed:
         err.write(f"❌ {visible(failure.error)}\n")
     failed = f", {len(result.failed)} failed" if result.failed else ""
@@ -195,13 +196,13 @@ def _synced(result: results.SyncResult, out: TextIO, err: TextIO) -> None:
 def _applied(result: results.ApplyResult, out: TextIO, _: TextIO) -> None:
     """What was applied, and what was left rolled back."""
     for name in result.applied:
-        out.write(f"✅ Applied: {visible(name)}\n")
+        out.write(f"✅ Applied: {one_line(name)}\n")
     left = f", {len(result.left_rolled_back)} left rolled back" if result.left_rolled_back else ""
     out.write(f"✅ Apply complete: {len(result.applied)} applied, {len(result.skipped)} skipped{left}\n")
-    out.writelines(f"   Left rolled back: {visible(str(one))}\n" for one in result.left_rolled_back)
+    out.writelines(f"   Left rolled back: {one_line(str(one))}\n" for one in result.left_rolled_back)
     if result.left_rolled_back:
         names = " ".join(shlex.quote(one.migration_name) for one in result.left_rolled_back)
-        out.write(f"   To bring back: migrollback apply {visible(names)}, or all of them: migrollback apply --again\n")
+        out.write(f"   To bring back: migrollback apply {one_line(names)}, or all of them: migrollback apply --again\n")
 
 
 def _recorded(result: results.RecordResult, out: TextIO, _: TextIO) -> None:
@@ -209,11 +210,11 @@ def _recorded(result: results.RecordResult, out: TextIO, _: TextIO) -> None:
     for one in result.dependencies:
         done = "✅" if one.recorded else "⚠️ "
         why = one.because if one.recorded else f"not recorded: {one.remark}"
-        out.write(f"{done} {visible(one.migration_name)} depends on {visible(one.depends_on)} ({visible(why)})\n")
+        out.write(f"{done} {one_line(one.migration_name)} depends on {one_line(one.depends_on)} ({one_line(why)})\n")
     for one in result.removed:
         out.write(
-            f"✅ {visible(one.migration_name)} does not depend on {visible(one.depends_on)} any more"
-            f" ({visible(one.because)})\n"
+            f"✅ {one_line(one.migration_name)} does not depend on {one_line(one.depends_on)} any more"
+            f" ({one_line(one.because)})\n"
         )
     removed = f", {len(result.removed)} removed" if result.removed else ""
     out.write(f"✅ {len(result.recorded)} dependencies recorded, {len(result.skipped)} skipped{removed}\n")
@@ -221,9 +222,9 @@ def _recorded(result: results.RecordResult, out: TextIO, _: TextIO) -> None:
 
 def _dismissed(result: results.DismissResult, out: TextIO, _: TextIO) -> None:
     """Which dependency was taken away, and why."""
-    pair = f"{visible(result.migration_name)} depends on {visible(result.depends_on)}"
+    pair = f"{one_line(result.migration_name)} depends on {one_line(result.depends_on)}"
     if result.dismissed:
-        out.write(f"✅ Dismissed: {pair} ({visible(result.reason)})\n")
+        out.write(f"✅ Dismissed: {pair} ({one_line(result.reason)})\n")
     else:
         out.write(f"✅ Dismissed already: {pair}\n")
 
@@ -236,15 +237,15 @@ def _template(result: results.Template, out: TextIO, _: TextIO) -> None:
     )
     if result.proof is not None:
         out.write(f"\n{result.proof.mark} Tried on a scratch database: {result.proof.grade}\n")
-        out.writelines(f"   {visible(line)}\n" for told in result.proof.lines() for line in told.splitlines())
+        out.writelines(f"   {one_line(line)}\n" for told in result.proof.lines() for line in told.splitlines())
 
 
 def _written(result: results.WrittenSql, out: TextIO, err: TextIO) -> None:
     """Which files were written, and for which migrations there is none, and why."""
     for one in result.migrations:
         mark, what = ("✅", one.rollback) if one.rollback is not None else ("❌", one.reason)
-        out.write(f"{mark} {visible(one.migration_name)}: {visible(what or '')}\n")
-        out.writelines(f"   ⚠️ {visible(remark)}\n" for remark in one.remarks)
+        out.write(f"{mark} {one_line(one.migration_name)}: {one_line(what or '')}\n")
+        out.writelines(f"   ⚠️ {one_line(remark)}\n" for remark in one.remarks)
     done = sum(one.rollback is not None for one in result.migrations)
     out.write(f"\nWhat undoes {done} of {len(result.migrations)} migrations is written\n")
     err.write("" if not done else "Read it before you rely on it, then: migrollback sync\n")
@@ -252,47 +253,49 @@ def _written(result: results.WrittenSql, out: TextIO, err: TextIO) -> None:
 
 def _installed(result: results.InstallResult, out: TextIO, err: TextIO) -> None:
     """What was installed, marked, closed, and found in the way."""
-    out.write(f"✅ Rollback system {result.what} (schema {visible(result.target.schema)})\n")
+    out.write(f"✅ Rollback system {result.what} (schema {one_line(result.target.schema)})\n")
     if result.production_changed or result.target.production:
         state = (
             "is marked as production: a rollback here needs a reason"
             if result.target.production
             else "is no longer marked as production"
         )
-        out.write(f"   Database {visible(result.target.database)} {state}\n")
+        out.write(f"   Database {one_line(result.target.database)} {state}\n")
     if result.rights_closed:
         err.write(
             f"   {result.rights_closed} grants to PUBLIC, to Supabase's roles or, by default privileges, to"
             " others were closed\n"
         )
-    err.writelines(f"❌ {visible(str(found))}\n" for found in result.not_ours)
+    err.writelines(f"❌ {one_line(str(found))}\n" for found in result.not_ours)
     if result.trusted_ledger_owners:
         out.write(
-            f"   Deploy ledgers of these roles are trusted too: {visible(', '.join(result.trusted_ledger_owners))}\n"
+            f"   Deploy ledgers of these roles are trusted too: {one_line(', '.join(result.trusted_ledger_owners))}\n"
         )
 
 
 def _runbook_files(result: results.RunbookFiles, out: TextIO, _: TextIO) -> None:
     """Where the notebooks are."""
-    out.write(f"✅ The runbook of {visible(result.migration_name)} is in {visible(result.folder)}\n")
+    out.write(f"✅ The runbook of {one_line(result.migration_name)} is in {one_line(result.folder)}\n")
     out.writelines(f"   {name}\n" for name in result.files)
 
 
 def _audit(result: results.AuditResult, out: TextIO, _: TextIO) -> None:
     """Whether anything was found, what, and the head."""
     out.write(f"{'✅' if result.success else '❌'} {result.headline}\n")
-    out.writelines(f"   {visible(found.message)}\n" for found in result.findings)
-    out.writelines(f"⚠️  {visible(remark)}\n" for remark in result.remarks)
+    out.writelines(f"   {one_line(found.message)}\n" for found in result.findings)
+    out.writelines(f"⚠️  {one_line(remark)}\n" for remark in result.remarks)
     out.write(f"   {result.events} events, head {result.anchor}\n")
     if result.file is not None:
-        out.write(f"   File: {visible(result.file)}\n")
+        out.write(f"   File: {one_line(result.file)}\n")
 
 
 def _doctor(result: results.DoctorResult, out: TextIO, _: TextIO) -> None:
     """How many problems, and each with its fix."""
-    out.write(f"{'✅' if result.success else '❌'} {visible(str(result.target))}: {result.headline}\n")
+    out.write(f"{'✅' if result.success else '❌'} {one_line(str(result.target))}: {result.headline}\n")
     for one in result.diagnoses:
-        out.write(f"{'❌' if one.severity == 'problem' else '📝'} {visible(one.message)}\n   Fix: {visible(one.fix)}\n")
+        out.write(
+            f"{'❌' if one.severity == 'problem' else '📝'} {one_line(one.message)}\n   Fix: {one_line(one.fix)}\n"
+        )
 
 
 def _pruned(result: results.PruneResult, out: TextIO, _: TextIO) -> None:
@@ -300,7 +303,7 @@ def _pruned(result: results.PruneResult, out: TextIO, _: TextIO) -> None:
 
 
 def _nothing(result: results.NothingToRollBack, out: TextIO, _: TextIO) -> None:
-    out.write(f"✅ {visible(result.message)}\n")
+    out.write(f"✅ {one_line(result.message)}\n")
 
 
 def _registered(result: results.RegisterResult, out: TextIO, _: TextIO) -> None:
@@ -324,24 +327,24 @@ def _plan(result: results.Plan, out: TextIO, _: TextIO) -> None:
         return
     alone = result.steps[0]
     if (status := result.statuses.get(alone, "applied")) != "applied":
-        out.write(f"{visible(alone)} cannot be rolled back: its status is {status}\n")
+        out.write(f"{one_line(alone)} cannot be rolled back: its status is {status}\n")
     elif result.dependents_looked_for is None:
         out.write(
-            f"{visible(alone)} would be rolled back alone: no file declares that it depends on it. Dependents that"
+            f"{one_line(alone)} would be rolled back alone: no file declares that it depends on it. Dependents that"
             " no file declares were not looked for: migrollback sync does that\n"
         )
     else:
-        out.write(f"{visible(alone)} would be rolled back alone: nothing applied depends on it\n")
+        out.write(f"{one_line(alone)} would be rolled back alone: nothing applied depends on it\n")
 
 
 def _proof(result: results.Proof, out: TextIO, _: TextIO) -> None:
     """The grade of each migration, with what is to be said of it."""
-    width = max((len(visible(migration.migration_name)) for migration in result.migrations), default=0)
+    width = max((len(one_line(migration.migration_name)) for migration in result.migrations), default=0)
     for migration in result.migrations:
         grade = paint(migration.grade, KIND.get(migration.grade), out)
-        out.write(f"{migration.mark} {visible(migration.migration_name):<{width}}  {grade}\n")
-        out.writelines(f"     {visible(line)}\n" for told in migration.lines() for line in told.splitlines())
-    out.write(f"{RULE}\n{result.summary} (on {visible(result.server)})\n")
+        out.write(f"{migration.mark} {one_line(migration.migration_name):<{width}}  {grade}\n")
+        out.writelines(f"     {one_line(line)}\n" for told in migration.lines() for line in told.splitlines())
+    out.write(f"{RULE}\n{result.summary} (on {one_line(result.server)})\n")
     if result.recorded is not None:
         out.write(f"{result.recorded}\n")
 
@@ -350,7 +353,7 @@ def _verification(found: results.Verification | None, out: TextIO, _: TextIO | N
     """The verdict of a verification; nothing where there was none."""
     if found is not None:
         out.write(f"{_verdict_of(found, out)}\n")
-        out.writelines(f"   {visible(line)}\n" for line in found.lines())
+        out.writelines(f"   {one_line(line)}\n" for line in found.lines())
         out.write("\n")
 
 
@@ -361,7 +364,7 @@ def _verdict(found: results.Verification | None, out: TextIO) -> None:
 
 
 def _verdict_of(found: results.Verification, out: TextIO) -> str:
-    return paint(f"{found.mark} {visible(found.message)}", KIND.get(found.verdict), out)
+    return paint(f"{found.mark} {one_line(found.message)}", KIND.get(found.verdict), out)
 
 
 def _sql(title: str, text: str, out: TextIO) -> None:
@@ -371,8 +374,8 @@ def _sql(title: str, text: str, out: TextIO) -> None:
 def show_assessment(assessment: results.Assessment | None, out: TextIO) -> None:
     """The verdict, and what it is made from; nothing where it could not be asked."""
     if assessment is not None:
-        out.write(f"{paint(visible(assessment.heading), KIND[assessment.verdict], out)}\n")
-        out.writelines(f"{visible(line)}\n" for line in assessment.indented())
+        out.write(f"{paint(one_line(assessment.heading), KIND[assessment.verdict], out)}\n")
+        out.writelines(f"{one_line(line)}\n" for line in assessment.indented())
         out.write("\n")
 
 
@@ -384,7 +387,7 @@ def _assessment(result: results.Assessment, out: TextIO, _: TextIO) -> None:
 
 def show_ledgers(ledgers: Iterable[str], out: TextIO) -> None:
     """The tables of deploy tools that a rollback changes besides; nothing where there are none."""
-    out.writelines(f"Deploy ledger that changes with it: {visible(ledger)}\n" for ledger in ledgers)
+    out.writelines(f"Deploy ledger that changes with it: {one_line(ledger)}\n" for ledger in ledgers)
 
 
 def show_order(
@@ -394,10 +397,10 @@ def show_order(
     ordered = list(names)
     if closed is not None:
         out.write(f"{closed.words[0].upper()}{closed.words[1:]}.\n")
-        out.writelines(f"⚠️  {visible(remark)}\n" for remark in closed.remarks)
+        out.writelines(f"⚠️  {one_line(remark)}\n" for remark in closed.remarks)
     if len(ordered) > 1:
         out.write(f"Order of the rollback, {'each in a transaction of its own' if each else 'in one transaction'}:\n")
-        out.writelines(f"  {place}. {visible(name)}\n" for place, name in enumerate(ordered, 1))
+        out.writelines(f"  {place}. {one_line(name)}\n" for place, name in enumerate(ordered, 1))
         out.write("\n")
 
 

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from migrollback_nb.core.passwords import mask_passwords
+from migrollback_nb.core.text import one_line, visible
 
 
 class MigrollbackError(Exception):
@@ -54,7 +55,15 @@ class MigrollbackError(Exception):
         self.done: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.message}\n{self.hint}" if self.hint else self.message
+        return f"{one_line(self.message)}\n{self._shown(self.hint)}" if self.hint else one_line(self.message)
+
+    def _shown(self, text: str) -> str:
+        """A text of several lines for people, in which a name with line breaks stands in one."""
+        for value in vars(self).values():
+            for name in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
+                if isinstance(name, str) and not name.isprintable() and name not in (self.message, self.hint):
+                    text = text.replace(name, one_line(name))
+        return visible(text)
 
     def _render_traceback_(self) -> list[str]:
         """Lines that IPython shows instead of a traceback: an expected refusal needs none."""
@@ -321,10 +330,11 @@ class SqlFailed(DatabaseError):
         self.result = result
 
     def __str__(self) -> str:
-        lines = [self.message]
+        lines = [self._shown(self.message)]
         if self.statement_number is not None and self.statement is not None:
             lines.append(
-                f"  in statement {self.statement_number} of {self.migration_name}: {shown(self.statement.strip())}"
+                f"  in statement {self.statement_number} of {one_line(self.migration_name)}:"
+                f" {visible(shown(self.statement.strip()))}"
             )
         if self.detail:
             lines.append(f"  {self.detail}")

@@ -59,6 +59,7 @@ def test_the_list_says_of_each_what_is_said_of_it_alone(session):
     seed = random.randrange(10**6)
     chance = random.Random(seed)
     names = [f"{number:03}_m" for number in range(60)]
+    sql, statuses = ("SELECT 1", "SELECT 1", None), ("applied", "applied", "applied", "rolled_back")
     connection.execute(
         "INSERT INTO migration_history (migration_name, migration_version, rollback_sql, status, metadata) SELECT"
         " m ->> 0, left(m ->> 0, 3), m ->> 1, m ->> 2, '{}' FROM jsonb_array_elements(%s::jsonb) m",
@@ -67,8 +68,8 @@ def test_the_list_says_of_each_what_is_said_of_it_alone(session):
                 [
                     (
                         name,
-                        chance.choice(["SELECT 1", "SELECT 1", None]),
-                        chance.choice(["applied"] * 3 + ["rolled_back"]),
+                        chance.choice(sql),
+                        chance.choice(statuses),
                     )
                     for name in names
                 ]

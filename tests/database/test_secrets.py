@@ -122,8 +122,10 @@ def test_a_rollback_shows_none(database_dsn, db, applied, folder, fails):
 
 
 @pytest.mark.parametrize("fails", [True, pytest.param(False, marks=pytest.mark.long)])
-def test_what_is_asked_before_shows_none(database_dsn, db, applied, folder, fails):
+def test_what_is_asked_before_shows_none(database_dsn, db, applied, fails, monkeypatch):
     """Not in any form either, and what runs, and the fingerprint, are of the SQL as it is."""
+    folder = db.folder.path
+    monkeypatch.chdir(folder.parent)  # where the report is written
     loud = f"DO $$BEGIN RAISE NOTICE 'password={SECRET}'; END$$;"
     made = f"CREATE OR REPLACE FUNCTION f() RETURNS text LANGUAGE sql AS $$SELECT 'host=h password={SECRET}'::text$$;"
     wrong = f"ALTER ROLE nosuchrole PASSWORD '{SECRET}';" if fails else ""
@@ -197,7 +199,8 @@ NAMED = [
 
 
 @pytest.mark.parametrize("typed", DSNS)
-def test_one_typed_in_the_place_of_a_name_is_not_printed(database_dsn, folder, typed):
+def test_one_typed_in_the_place_of_a_name_is_not_printed(database_dsn, folder, typed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     printed = []
     for words in NAMED:
         for form in ("table", "json", "tsv"):
@@ -209,7 +212,8 @@ def test_one_typed_in_the_place_of_a_name_is_not_printed(database_dsn, folder, t
 
 
 @pytest.mark.parametrize("typed", DSNS)
-def test_an_error_shows_none(db, typed):
+def test_an_error_shows_none(db, typed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for ask in (db.check, db.preview, db.history, db.events, db.dependencies, db.snapshot, db.report, db.register):
         with pytest.raises(mr.MigrollbackError) as caught:
             ask(typed)

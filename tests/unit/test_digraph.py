@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display import dot
 from migrollback_nb.display.graph import digraph
 from migrollback_nb.display.graph.theme import STATUS
@@ -107,7 +107,7 @@ def test_a_hostile_name_is_shown_as_it_is(name):
     assert len(shown) == 2, "the name made or lost a node"
     (node,) = [node for node, full in made.node_names.items() if full == name]
     lines = shown[node]
-    assert "\n".join(lines[:-1]).replace("\u00a0", " ") == visible(name)
+    assert "\n".join(lines[:-1]).replace("\u00a0", " ") == one_line(name)
     assert "applied" in lines[-1]
 
 

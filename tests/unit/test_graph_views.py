@@ -8,7 +8,7 @@ import pytest
 from unit.test_digraph import HOSTILE
 
 from migrollback_nb.core.dependency_graph import DependencyGraph, Edge
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.graph import dag, lanes, plan, theme
 from migrollback_nb.display.graph.facts import GraphFacts, Touched, node_id
 from migrollback_nb.display.graph.short_names import short_names
@@ -180,7 +180,7 @@ def test_hostile_names_stay_text(view):
     assert sorted(drawing.names.values()) == sorted(names)
     if view == "dag":
         shown = {one.text for one in root.iter(f"{SVG}text")}
-        assert {visible(name) for name in names} <= shown
+        assert {one_line(name) for name in names} <= shown
 
 
 @pytest.mark.parametrize("view", VIEWS)

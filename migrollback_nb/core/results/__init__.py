@@ -11,6 +11,7 @@ from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from migrollback_nb.core.text import json_of
 from migrollback_nb.core.times import iso_time
 
 if TYPE_CHECKING:
@@ -155,8 +156,8 @@ def __getattr__(name: str) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """JSON of a result: times as ISO 8601 in UTC, what JSON has no word for as text."""
-    return json.dumps(value, ensure_ascii=False, indent=2, default=json_value)
+    """JSON of a result: times as ISO 8601 in UTC, what JSON has no word for as text, controls and marks escaped."""
+    return json_of(json.dumps(value, ensure_ascii=False, indent=2, default=json_value))
 
 
 def json_value(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.needed_approvals import Approvals, approvals_of
+from migrollback_nb.core.text import as_line, as_text
 from migrollback_nb.core.times import iso_time, show_time
 
 EffectKind = Literal[
@@ -47,6 +48,7 @@ _MARK = {"blocked": "❌", "ready": "✅", "not_rehearsed": "❔"}
 _STYLE = {"blocked": html.BAD, "loses": html.BAD, "ready": html.GOOD}
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
     """What a rollback does beyond the schema, or does not bring back."""
@@ -139,6 +141,7 @@ def effects_of(known: Iterable[Mapping[str, Any]]) -> tuple[Effect, ...]:
     return tuple(Effect.from_dict(one) for one in known)
 
 
+@as_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
     """What is known of the rollback of one or several migrations before it runs."""

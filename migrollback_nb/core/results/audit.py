@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrollback_nb.core import html
-from migrollback_nb.core.text import one_line
+from migrollback_nb.core.text import as_line, one_line
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFinding:
     """Something that is not as the audit log says, or as it was when it was kept."""
@@ -31,6 +32,7 @@ class AuditFinding:
         return self.message
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResult:
     """Whether the chain of hashes of the audit log holds, counted in Python, and what else was found."""

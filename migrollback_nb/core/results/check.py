@@ -13,9 +13,10 @@ from migrollback_nb.core.results.lost_rows import LostRows
 from migrollback_nb.core.results.selection import ClosedSelection, Range
 from migrollback_nb.core.results.target import Target
 from migrollback_nb.core.results.verdict_cards import card_of
-from migrollback_nb.core.text import one_line
+from migrollback_nb.core.text import as_line, as_text, one_line
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
     """Whether a migration may be rolled back now."""
@@ -75,9 +76,10 @@ class OfSteps:
         """All rollback SQL, in order; for a chain each part under its migration's name."""
         if len(self.steps) == 1:
             return self.steps[0][1]
-        return "\n\n".join(f"-- {name}\n{sql}" for name, sql in self.steps)
+        return "\n\n".join(f"-- {one_line(name)}\n{sql}" for name, sql in self.steps)
 
 
+@as_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview(OfSteps):
     """What a rollback would run. Nothing was changed to find out."""
@@ -164,6 +166,7 @@ class Preview(OfSteps):
         return heading + html.definitions(rows) + html.warnings(self.warnings) + html.sql(self.sql)
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The order in which a migration and all that depend on it would be rolled back."""
@@ -198,6 +201,7 @@ class Plan:
         return heading + html.definitions(closed + [(f"{place}.", name) for place, name in enumerate(self.steps, 1)])
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastApplied:
     """The migration that was applied last, as history and deploy ledger say together."""

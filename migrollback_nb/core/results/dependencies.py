@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrollback_nb.core import html
-from migrollback_nb.core.text import one_line
+from migrollback_nb.core.text import as_line, one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,7 @@ class DependencyRecord:
         }
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DismissResult:
     """An inferred dependency that was taken away for good."""
@@ -57,6 +58,7 @@ class DismissResult:
         return html.definitions([(word, f"{self.migration_name} needs {self.depends_on}"), ("Reason", self.reason)])
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordResult:
     """How recording inferred dependencies ended."""

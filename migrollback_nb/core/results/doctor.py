@@ -7,9 +7,10 @@ from typing import Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.target import Target
-from migrollback_nb.core.text import one_line
+from migrollback_nb.core.text import as_line, one_line
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
     """One thing that endangers a rollback, or is worth knowing."""
@@ -34,6 +35,7 @@ class Diagnosis:
         return f"{self.message}. {self.fix}"
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorResult:
     """What the doctor found."""

@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import html
-from migrollback_nb.core.text import one_line
+from migrollback_nb.core.text import as_line, as_text, one_line
 from migrollback_nb.core.times import iso_time, show_time
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results.proof import MigrationProof
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterResult:
     """How registering one migration ended."""
@@ -59,6 +60,7 @@ class FileFailure:
         return {"migration_name": self.migration_name, "error": self.error}
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncResult:
     """How registering a folder ended."""
@@ -114,6 +116,7 @@ class SyncResult:
         return html.definitions(rows) + html.warnings(self.warnings)
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftRolledBack:
     """A migration of the folder that was rolled back and is left so."""
@@ -140,6 +143,7 @@ class LeftRolledBack:
         )
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
     """How applying migrations ended."""
@@ -179,6 +183,7 @@ class ApplyResult:
         return html.definitions(rows) + html.warnings(self.warnings)
 
 
+@as_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """A suggested rollback block."""
@@ -221,6 +226,7 @@ class Template:
         )
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunbookFiles:
     """Where the notebooks of one rollback lie."""

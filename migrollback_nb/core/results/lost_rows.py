@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import UsageError
-from migrollback_nb.core.text import one_line
+from migrollback_nb.core.text import as_line, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,7 @@ class LostTable:
         ]
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostRows:
     """What a rollback would lose, as a look at up to 20 rows of each table."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.text import as_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class ProgramSql:
         }
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenSql:
     """What `render` and `capture` wrote."""

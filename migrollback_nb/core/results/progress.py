@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from migrollback_nb.core import html
-from migrollback_nb.core.text import one_line
+from migrollback_nb.core.text import as_line, one_line
 
 #: What may stand before the first word of a statement.
 _BEFORE = re.compile(r"(\s+|--[^\n]*(\n|$)|/\*.*?\*/)*", re.DOTALL)
 _WORDS = 70
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackProgress:
     """How far a rollback, or a rehearsal, is."""

@@ -11,6 +11,7 @@ from migrollback_nb.core import html
 from migrollback_nb.core.errors import shown
 from migrollback_nb.core.results.assessment import Effect
 from migrollback_nb.core.results.schema import SchemaChange
+from migrollback_nb.core.text import as_line, as_text
 
 Grade = Literal["restores", "loses_data", "cannot_reapply", "differs", "fails", "unknown", "no_rollback"]
 
@@ -28,6 +29,7 @@ _STYLES = {
 }
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataLoss:
     """Rows or values of one table that a rollback did not bring back."""
@@ -55,6 +57,7 @@ class DataLoss:
         return f"! {gone} of {self.rows} rows of {self.identity}"
 
 
+@as_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationProof:
     """What the rollback of one migration does, tried at its place in the order."""
@@ -127,6 +130,7 @@ class MigrationProof:
         ) + html.definitions(details)
 
 
+@as_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """The verdicts on a folder of migrations."""

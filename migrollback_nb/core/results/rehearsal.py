@@ -15,6 +15,7 @@ from migrollback_nb.core.results.lock_modes import blocks, strength
 from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
 from migrollback_nb.core.results.target import Notice, Target
 from migrollback_nb.core.results.verdict_cards import card_of_rehearsal
+from migrollback_nb.core.text import as_line, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +84,7 @@ class Failure:
         return tuple(report)
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowLoss:
     """Rows or values that would be lost."""
@@ -132,6 +134,7 @@ class Lock:
         return strength(self.mode)
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherSession:
     """Another session that held or awaited a lock on one of these relations at the end of the rehearsal."""
@@ -156,6 +159,7 @@ class OtherSession:
         )
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
     """Something that stays and would no longer work."""
@@ -172,6 +176,7 @@ class Broken:
         return f"{'breaks' if self.certain else 'may break'} {self.kind} {self.identity}: {self.because}{users}"
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotUndone:
     """What undoing a transaction does not undo."""
@@ -191,6 +196,7 @@ class NotUndone:
         return f"{self.what} ({where}{f', in {self.inside}' if self.inside else ''})"
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Impact:
     """One object that goes or changes, and whose it is."""
@@ -214,6 +220,7 @@ class Impact:
         return f"{'also ' if not self.named else ''}{verb} {self.change.kind} {self.change.identity}, {by}"
 
 
+@as_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal(OfSteps):
     """What a rollback did when it was rehearsed. Nothing of it is left, and `rollback(preview=...)` accepts it."""

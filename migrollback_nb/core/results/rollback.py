@@ -10,9 +10,10 @@ from migrollback_nb.core.results.assessment import Assessment, assessed
 from migrollback_nb.core.results.selection import Range
 from migrollback_nb.core.results.target import Notice
 from migrollback_nb.core.results.verification import Verification
-from migrollback_nb.core.text import one_line
+from migrollback_nb.core.text import as_line, one_line
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackResult:
     """How a rollback ended."""
@@ -84,6 +85,7 @@ class RollbackResult:
         )
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainResult:
     """How a rollback of several migrations ended, in one transaction or each in its own."""
@@ -144,6 +146,7 @@ class ChainResult:
         return verified + html.warnings(self.warnings) + "".join(result._repr_html_() for result in self.results)
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NothingToRollBack:
     """A range, a deploy or a selection of which nothing is applied: there is nothing to do."""

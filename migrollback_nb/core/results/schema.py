@@ -12,6 +12,7 @@ from migrollback_nb.core import html
 from migrollback_nb.core.object_names import NAME, QUALIFIED
 from migrollback_nb.core.passwords import mask_passwords_in
 from migrollback_nb.core.results.definitions import Definition
+from migrollback_nb.core.text import as_line, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,7 @@ _OPEN = 12
 _SIGN = {"created": "+", "changed": "~", "reordered": "~", "dropped": "-"}
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaChange:
     """One object that differs."""
@@ -61,6 +63,7 @@ class SchemaChange:
         return f"{_SIGN[self.change]} {self.kind} {self.identity}"
 
 
+@as_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaDiff:
     """All objects that differ between two states of a schema. False when nothing does."""

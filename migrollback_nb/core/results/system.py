@@ -7,10 +7,11 @@ from typing import Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.target import Target
-from migrollback_nb.core.text import one_line
+from migrollback_nb.core.text import as_line, one_line
 from migrollback_nb.core.version import __version__
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotOurs:
     """Something in the system's schema that is not the system's and could be taken for it."""
@@ -27,6 +28,7 @@ class NotOurs:
         return f"not ours: {self.kind} {self.identity}, owner {self.owner}"
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallResult:
     """How installing the rollback system ended."""
@@ -84,6 +86,7 @@ class InstallResult:
         return html.definitions(rows) + html.warnings((*map(str, self.not_ours), *self.warnings))
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneResult:
     """Which snapshots were thrown away."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.text import as_line
 
 
 class Status(StrEnum):
@@ -17,6 +18,7 @@ class Status(StrEnum):
     FAILED = "failed"  #: its rollback failed and was undone; a person must act
 
 
+@as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The database that a result is about. Holds no password."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from migrollback_nb.core import html
 from migrollback_nb.core.results.assessment import Effect, effects_of
 from migrollback_nb.core.results.schema import SchemaDiff
+from migrollback_nb.core.text import as_text
 
 Verdict = Literal["restored", "schema_restored", "differs", "as rehearsed", "not as rehearsed", "unknown"]
 _STYLE = {
@@ -29,6 +30,7 @@ _MARK = {
 }
 
 
+@as_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """What there is after a rollback, compared with before the migration was applied."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import graphviz
 
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.dot import use_available_dot
 from migrollback_nb.display.graph.outline import outline
 from migrollback_nb.display.graph.theme import STATUS
@@ -132,7 +132,7 @@ def digraph(
 
 def _in_label(text: str) -> str:
     """A text that `dot` prints as it is: it reads entities in labels."""
-    return visible(text).replace("&", "&amp;")
+    return one_line(text).replace("&", "&amp;")
 
 
 def _draw_migration(graph: graphviz.Digraph, node: str, name: str, state: str) -> None:

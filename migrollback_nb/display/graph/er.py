@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from migrollback_nb.core.dependency_graph import Edge
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.graph import boxes, svg
 from migrollback_nb.display.graph import marks as marking
 from migrollback_nb.display.graph.facts import Drawing, GraphFacts
@@ -66,9 +66,9 @@ def draw(
         [
             boxes.Box(
                 name=f"table {table}",
-                lines=(cut(visible(table), 36), note[table]),
+                lines=(cut(one_line(table), 36), note[table]),
                 kind="node object falls" if touched[table] and marks.falling else "node object",
-                title=f"{visible(table)}: {note[table]}",
+                title=f"{one_line(table)}: {note[table]}",
             )
             for table in kept
         ],

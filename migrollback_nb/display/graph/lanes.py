@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import log2
 
-from migrollback_nb.core.html import escape, visible
+from migrollback_nb.core.html import escape
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.graph import marks as marking
 from migrollback_nb.display.graph import svg
 from migrollback_nb.display.graph.facts import NO_TABLE, Drawing, GraphFacts, node_id
@@ -126,7 +127,7 @@ def _lanes(
 def _labels(lanes: Sequence[tuple[str, set[str]]]) -> list[str]:
     """The lanes' names; the schema where there are several."""
     schemas = {key.partition(".")[0] for key, _ in lanes if "." in key}
-    return [cut(visible(key.partition(".")[2] if len(schemas) == 1 and "." in key else key), 28) for key, _ in lanes]
+    return [cut(one_line(key.partition(".")[2] if len(schemas) == 1 and "." in key else key), 28) for key, _ in lanes]
 
 
 def _ground(

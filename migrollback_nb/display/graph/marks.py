@@ -8,7 +8,7 @@ from functools import cached_property
 
 from migrollback_nb.core.dependency_graph import DependencyGraph, Outside
 from migrollback_nb.core.errors import DependencyError
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.graph import theme
 from migrollback_nb.display.graph.facts import GraphFacts
 from migrollback_nb.display.graph.short_names import short_names
@@ -92,15 +92,15 @@ def labels_of(names: Collection[str], labels: str) -> dict[str, str]:
         auto: full names where there are few and none is long.
     """
     if labels == "full" or (labels == "auto" and len(names) <= _FEW and all(len(name) <= _SHORT for name in names)):
-        return {name: visible(name) for name in names}
+        return {name: one_line(name) for name in names}
     longest = _LONG if len(names) <= _SOME else _SHORTEST
-    return {name: visible(short) for name, short in short_names(names, longest=longest).items()}
+    return {name: one_line(short) for name, short in short_names(names, longest=longest).items()}
 
 
 def words_of(facts: GraphFacts, name: str, marks: Marks | None = None) -> str:
     """A migration in words: name, status, its part in what falls."""
     word = theme.STATUS.get(facts.graph.statuses.get(name, ""), "unknown")
-    words = [f"{visible(name)}, {word}"]
+    words = [f"{one_line(name)}, {word}"]
     if marks is not None and marks.chosen:
         if name in marks.chosen:
             words.append("chosen")
@@ -184,7 +184,7 @@ def heading(
         parts.append(f"{len(asked) - len(drawn):,} migrations are not drawn (limit=None draws them)")
     lines.append("; ".join(parts))
     if marks is not None and marks.chosen:
-        named = visible(marks.chosen[0]) if len(marks.chosen) == 1 else count(len(marks.chosen), "migration")
+        named = one_line(marks.chosen[0]) if len(marks.chosen) == 1 else count(len(marks.chosen), "migration")
         lines.append(f"With {named}: {marks.sentence(facts)}")
     if facts.not_looked:
         lines.append(not_looked(facts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migrollback_nb.core.dependency_graph import DependencyGraph
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.graph import theme
 
 _CLASSES = (
@@ -37,4 +37,4 @@ def mermaid(graph: DependencyGraph) -> str:
 
 def _escaped(name: str) -> str:
     """A name as Mermaid takes it between quotes: all but letters, digits and a few signs by their number."""
-    return "".join(letter if letter.isalnum() or letter in " _-." else f"#{ord(letter)};" for letter in visible(name))
+    return "".join(letter if letter.isalnum() or letter in " _-." else f"#{ord(letter)};" for letter in one_line(name))

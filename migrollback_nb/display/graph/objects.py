@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from migrollback_nb.core.dependency_graph import Edge
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.graph import boxes
 from migrollback_nb.display.graph import marks as marking
 from migrollback_nb.display.graph.dag import legend
@@ -70,9 +70,9 @@ def draw(
             kind, _, identity = what.partition(" ")
             between[name] = boxes.Box(
                 name=name,
-                lines=(cut(visible(identity or what), 40), *([kind] if identity else [])),
+                lines=(cut(one_line(identity or what), 40), *([kind] if identity else [])),
                 kind="node object",
-                title=f"{visible(what)} of {visible(edge.dependency)}",
+                title=f"{one_line(what)} of {one_line(edge.dependency)}",
             )
             source = Edge(edge.dependent, name, edge.source, edge.reasons)
             arrows.append(boxes.Arrow(edge=source, title=f"{edge.dependent} needs {what}", cls=mark))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.graph.theme import STATUS
 
 
@@ -39,7 +39,7 @@ def outline(
             again = " ..." if name in shown and below[name] else ""
             mark = ", inferred" if (above, name) in inferred else ""
             word = STATUS.get(status[name], status[name])
-            lines.append(f"{'  ' * level}{visible(name)} ({word}{mark}){again}")
+            lines.append(f"{'  ' * level}{one_line(name)} ({word}{mark}){again}")
             if name not in shown:
                 shown.add(name)
                 stack += [(base, level + 1, name) for base in sorted(below[name], reverse=True)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from migrollback_nb.core import html
 from migrollback_nb.core.dependency_graph import DependencyGraph, Edge
 from migrollback_nb.core.errors import UsageError
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.graph import dag, er, lanes, objects, plan, tables
 from migrollback_nb.display.graph import marks as marking
 from migrollback_nb.display.graph.facts import Drawing, GraphFacts
@@ -333,7 +334,7 @@ class Graph:
         }
 
     def __str__(self) -> str:
-        return "\n".join([*self.drawing.heading, "", self.outline])
+        return "\n".join([*map(one_line, self.drawing.heading), "", self.outline])
 
     def __repr__(self) -> str:
         return f"<Graph {self.view} of {len(self.names)} migrations, {len(self.part.edges)} dependencies>"

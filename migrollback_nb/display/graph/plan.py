@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from migrollback_nb.core.dependency_graph import DependencyGraph, Edge
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.graph import marks as marking
 from migrollback_nb.display.graph import svg, theme
 from migrollback_nb.display.graph.facts import Drawing, GraphFacts, node_id
@@ -103,8 +103,8 @@ def draw(
 
 def _called(steps: Sequence[str], labels: str) -> dict[str, str]:
     if labels == "full" or (labels == "auto" and all(len(name) <= _NAME for name in steps)):
-        return {name: visible(name) for name in steps}
-    return {name: visible(short) for name, short in short_names(steps, longest=_NAME).items()}
+        return {name: one_line(name) for name in steps}
+    return {name: one_line(short) for name, short in short_names(steps, longest=_NAME).items()}
 
 
 def _reason(part: DependencyGraph, arcs: DependencyGraph, name: str, called: dict[str, str]) -> str:
@@ -116,7 +116,7 @@ def _reason(part: DependencyGraph, arcs: DependencyGraph, name: str, called: dic
     # an object says more than a schema, and both more than a bare declaration
     best = min(edges, key=lambda edge: (not edge.reasons, edge.schema_only))
     base = cut(called[best.dependency], 28)
-    what = f"{cut(visible(best.reasons[0]), _REASON)} of {base}" if best.reasons else f"declared: {base}"
+    what = f"{cut(one_line(best.reasons[0]), _REASON)} of {base}" if best.reasons else f"declared: {base}"
     more = max(0, len(best.reasons) - 1) + best.more + len(edges) - 1
     return what + (f" +{more}" if more else "")
 
@@ -127,9 +127,9 @@ def _title(facts: GraphFacts, part: DependencyGraph, name: str, words: str) -> s
     for base in part.dependencies(name):
         edge = part.edge(name, base)
         if edge is not None:
-            lines.append(f"depends on {visible(base)} ({visible(edge.because)})")
+            lines.append(f"depends on {one_line(base)} ({one_line(edge.because)})")
     tables = facts.tables.get(name, ())
-    return "\n".join([*lines, *([f"touches {', '.join(map(visible, tables))}"] if tables else [])])
+    return "\n".join([*lines, *([f"touches {', '.join(map(one_line, tables))}"] if tables else [])])
 
 
 def _verdict(facts: GraphFacts, name: str, x: float, y: float) -> str:
@@ -162,7 +162,7 @@ def _heading(
     part: DependencyGraph,
     marks: marking.Marks,
 ) -> list[str]:
-    what = visible(asked[0]) if len(asked) == 1 else svg.count(len(asked), "migration")
+    what = one_line(asked[0]) if len(asked) == 1 else svg.count(len(asked), "migration")
     lines = [f"Plan of {what}: {svg.count(len(steps), 'step')}, dependents first"]
     parts = [svg.count(len(arcs.edges), "dependency", "dependencies")]
     if len(part.edges) > len(arcs.edges):

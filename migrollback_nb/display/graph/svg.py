@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from migrollback_nb.core.dependency_graph import Edge
 from migrollback_nb.core.html import escape
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.graph import theme
 from migrollback_nb.display.graph.facts import Drawing, node_id
 from migrollback_nb.display.graph.short_names import cut
@@ -79,7 +80,7 @@ def edge(one: Edge, path: str, *, head: str = "", cls: str = "", title: str | No
         In place of the sentence that says the reason.
     """
     kinds = " ".join(["edge", one.source, *(["schema-only"] if one.schema_only else []), *([cls] if cls else [])])
-    words = f"{one.dependent} depends on {one.dependency} ({one.because})" if title is None else title
+    words = one_line(f"{one.dependent} depends on {one.dependency} ({one.because})") if title is None else title
     return (
         f'<g class="{kinds}" data-dependent="{node_id(one.dependent)}" data-dependency="{node_id(one.dependency)}"'
         f' data-source="{escape(one.source)}" data-schema-only="{str(one.schema_only).lower()}">'
@@ -118,7 +119,7 @@ def framed(
     edges : iterable of (str, str)
         Which dependencies are drawn.
     """
-    heading = tuple(heading)
+    heading = tuple(map(one_line, heading))
     lines = tuple(wrapped(heading, max(width, 840)))
     top = LINE * len(lines) + (6 if lines else 0)
     # the first line is bold
@@ -133,7 +134,7 @@ def framed(
     size = f'width="{number(wide)}" height="{number(high)}" viewBox="0 0 {number(wide)} {number(high)}"'
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{theme.CLASS} mr-{look}" {size} role="img"'
-        f' aria-label="{escape(label)}">'
+        f' aria-label="{escape(one_line(label))}">'
         f'<style>{theme.css(look)}</style><rect class="paper" width="100%" height="100%"/>'
         f'<g class="lines">{above}</g>'
         f'<g transform="translate({MARGIN} {number(MARGIN + top)})">{body}</g></svg>'

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from migrollback_nb.core.dependency_graph import DependencyGraph, Edge
-from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 from migrollback_nb.display.graph import boxes, svg
 from migrollback_nb.display.graph import marks as marking
 from migrollback_nb.display.graph.facts import Drawing, GraphFacts
@@ -110,7 +110,7 @@ def _folded(
         for key in own:
             for other in named:
                 if key in kept and other in kept:
-                    why[key, other].append(f"{edge.dependent} depends on {edge.dependency} ({edge.because})")
+                    why[key, other].append(one_line(f"{edge.dependent} depends on {edge.dependency} ({edge.because})"))
     return dict(why), inside
 
 
@@ -122,7 +122,7 @@ def _is_of(reason: str, key: str) -> bool:
 
 def _box(key: str, members: Sequence[str], facts: GraphFacts, marks: marking.Marks) -> boxes.Box:
     falling = [name for name in members if name in marks.number]
-    lines = [cut(visible(key), 26), svg.count(len(members), "migration")]
+    lines = [cut(one_line(key), 26), svg.count(len(members), "migration")]
     if falling:
         lines[1] = f"{len(falling)} of {svg.count(len(members), 'migration')} to roll back"
     elif set(members) & marks.required:
@@ -130,7 +130,7 @@ def _box(key: str, members: Sequence[str], facts: GraphFacts, marks: marking.Mar
     troubled = sum(facts.graph.statuses[name] != "applied" for name in members)
     lines += [f"{troubled} not applied"] if troubled else []
     mark = " falls" if falling else " needs" if set(members) & marks.required else ""
-    title = "\n".join([f"{visible(key)}: {', '.join(lines[1:])}", *map(visible, members[:_NAMED])])
+    title = "\n".join([f"{one_line(key)}: {', '.join(lines[1:])}", *map(one_line, members[:_NAMED])])
     more = len(members) - _NAMED
     return boxes.Box(
         name=f"fold {key}",
