@@ -117,6 +117,11 @@ class Attempts:
             row["migration_name"]: row["details"] | {"anchor": f"{row['event_number']}:{row['hash']}"} for row in rows
         }
 
+    def anchored(self, attempt_id: str, details: dict[str, Row]) -> dict[str, Row]:
+        """These details, each with the anchor of the attempt's last event of that name. Does not write."""
+        ended = self.details_of(self._session.read(queries=[self.details_query(attempt_id)])[0])
+        return details | {name: {**details.get(name, {}), "anchor": last["anchor"]} for name, last in ended.items()}
+
     # -- after a lost connection -----------------------------------------------------------------------------------
 
     def outcome(self, attempt_id: str) -> dict[str, Row]:
@@ -165,7 +170,7 @@ class Attempts:
         details = {name: row["details"] for name, row in found.items()}
         if set(names) <= {name for name, row in found.items() if row["event"] == "rolled_back"}:
             rows = [self.rolled_back_at_commit(name) for name in names]
-            return ExecutionResult(rows=rows, details=details, attempt_id=attempt_id)
+            return ExecutionResult(rows=rows, details=self.anchored(attempt_id, details), attempt_id=attempt_id)
         for name, row in found.items():
             if row["event"] in ("failed", "refused"):
                 message = row["details"].get("message", "")

@@ -57,6 +57,8 @@ class NontransactionalCommands:
                 )
             except errors.ConnectionFailed as lost:
                 rows, details = self._after_lost_rollback(run, lost, reason=reason)
+            if rows[0]["success"]:
+                details = self._attempts.anchored(run.attempt_id, details)
             return ExecutionResult(
                 rows=[{**rows[0], "migration_name": name}],
                 details=details,

@@ -117,3 +117,15 @@ def test_what_is_no_audit_log_is_wrong_usage(tmp_path, text):
     status, _, err = run("audit", "--check", str(tmp_path / "x.json"))
     assert (status, "is no exported audit log" in err) == (2, True)
     assert run("audit", "--check", str(tmp_path / "none.json"))[0] == 2
+
+
+@pytest.mark.parametrize("options", ["", " transaction:false"])
+def test_each_result_of_a_rollback_and_its_report_have_an_anchor(db, applied, tmp_path, options):
+    """Also of what ran statement by statement, and it is one that an audit takes."""
+    applied("001_t", "CREATE TABLE t (id int);", "DROP TABLE t;", options=options)
+    result = db.rollback("001_t", confirm="001_t")
+    number, _, head = result.anchor.partition(":")
+    event = db.events("001_t", event="rolled_back").iloc[-1]
+    assert (int(number), head) == (event["event_number"], event["hash"])
+    assert db.audit(anchors=result.anchor).success
+    assert head in db.report("001_t", tmp_path / "report.html").read_text(encoding="utf-8")

@@ -59,6 +59,7 @@ def test_lost_at_commit(through, cutter, table, session, before):
             assert result.success
             assert "connection was lost" in result.message
             assert result.sql_executed == "DROP TABLE t;"
+            assert through.audit(anchors=result.anchor).success
     assert cutter.cuts == 1
     assert status(session(), table) == ("applied" if before else "rolled_back")
     assert exists(session(), "t") is before
