@@ -89,6 +89,17 @@ def history(call: Call) -> Any:
     )
 
 
+def roles(call: Call) -> Any:
+    """Who may audit and operate. Does not write."""
+    if not call.terminal:
+        return call.db.roles()
+    return Listing(
+        rows=call.db.database.system.roles(),
+        columns=("kind", "role_name", "granted_by", "granted_at", "finding"),
+        wide=call.args.wide,
+    )
+
+
 def deploys(call: Call) -> Any:
     """The deploys. Does not write."""
     if not call.terminal:

@@ -298,8 +298,8 @@ def _doctor(result: results.DoctorResult, out: TextIO, _: TextIO) -> None:
         )
 
 
-def _pruned(result: results.PruneResult, out: TextIO, _: TextIO) -> None:
-    out.write(f"✅ {result.message}\n")
+def _message(result: results.PruneResult | results.RoleResult, out: TextIO, _: TextIO) -> None:
+    out.write(f"✅ {visible(result.message)}\n")
 
 
 def _nothing(result: results.NothingToRollBack, out: TextIO, _: TextIO) -> None:
@@ -430,6 +430,7 @@ _SHOWN: dict[str, Show] = {
     "RunbookFiles": _runbook_files,
     "AuditResult": _audit,
     "DoctorResult": _doctor,
-    "PruneResult": _pruned,
+    "PruneResult": _message,
+    "RoleResult": _message,
     "Proof": _proof,
 }

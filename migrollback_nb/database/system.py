@@ -10,7 +10,7 @@ from migrollback_nb.core import errors, results
 from migrollback_nb.database import presence
 from migrollback_nb.database.installation import install_statement
 from migrollback_nb.database.queries import Queries
-from migrollback_nb.database.session import Session
+from migrollback_nb.database.session import Row, Session
 from migrollback_nb.database.signatures import identities, signatures
 from migrollback_nb.database.system_files import SYSTEM_NAME, table_names
 
@@ -188,6 +188,25 @@ class SystemCommands:
             "WHERE h.metadata ->> 'system'::pg_catalog.text = 'true'::pg_catalog.text ORDER BY t.place"
         )
         return tuple(row["role_name"] for row in rows)
+
+    def grant_role(self, role_name: str, kind: str) -> bool:
+        """Let a role be an auditor or operator. Writes rights and an event; returns whether that is new."""
+        return self._change_role("grant_migration_role", role_name, kind)
+
+    def revoke_role(self, role_name: str, kind: str) -> bool:
+        """Take from a role what it was granted. Writes rights and an event; returns whether it was one."""
+        return self._change_role("revoke_migration_role", role_name, kind)
+
+    def _change_role(self, function: str, role_name: str, kind: str) -> bool:
+        with self._session.transaction(lock_timeout="30s"):
+            return cast(
+                bool,
+                self._session.call_value(function, role_name=role_name, kind=kind, client=self._session.client),
+            )
+
+    def roles(self) -> list[Row]:
+        """Rows of migration_roles(): who is an auditor or operator. Does not write."""
+        return self._session.call("migration_roles")
 
     def close_rights(self) -> tuple[int, tuple[str, ...]]:
         """Revoke what PUBLIC and Supabase's roles may do with the system, and set row security. Writes where it must.

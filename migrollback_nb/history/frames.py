@@ -207,6 +207,19 @@ class HistoryFrames(Workspace):
 
         return deploy_rows(self.database, asked.window(since, until))
 
+    def roles(self, *, as_: Form = "pandas") -> pd.DataFrame:
+        """Who may audit and who may operate, as `grant` recorded it. Does not write.
+
+        Returns
+        -------
+        DataFrame
+            Columns kind (auditor or operator), role_name, granted_by, granted_at (aware), finding (what of it is not
+            so any more: a right that lacks, a role that is gone).
+        """
+        from migrollback_nb.core.frames.build import frame_of
+
+        return self._answer(frame_of("roles", self.database.system.roles()), "roles", as_)
+
     def dependencies(self, select: Selector = None, exclude: Selector = None, *, as_: Form = "pandas") -> pd.DataFrame:
         """Every dependency, or those of selected migrations, whichever end they are. Does not write.
 

@@ -447,6 +447,35 @@ class Workspace(Approving):
 
         return prune(self.database, age)
 
+    def grant(self, kind: str, role: str) -> results.RoleResult:
+        """Let a role audit or operate. Writes its rights, and an event; as the owner of the system.
+
+        Parameters
+        ----------
+        kind : {'auditor', 'operator'}
+            An auditor reads everything and changes nothing; an operator rehearses and rolls back what is registered.
+        role : str
+            The database role, as it stands in pg_roles.
+
+        Raises
+        ------
+        UsageError
+            When there is no such role, or it has all rights already.
+        """
+        changed = self.database.system.grant_role(role, kind)
+        return results.RoleResult(role_name=role, kind=kind, holds=True, changed=changed)
+
+    def revoke(self, kind: str, role: str) -> results.RoleResult:
+        """Take from a role what `grant` gave it. Writes its rights, and an event.
+
+        Raises
+        ------
+        UsageError
+            When there is no such role, and none of that name was granted anything.
+        """
+        changed = self.database.system.revoke_role(role, kind)
+        return results.RoleResult(role_name=role, kind=kind, holds=False, changed=changed)
+
     def export_audit_log(self, path: Path | str) -> results.AuditResult:
         """Save history, dependencies and audit log as a JSON file. Does not write to the database.
 

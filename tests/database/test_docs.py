@@ -42,7 +42,7 @@ def make_database(first_server: Server) -> Iterator[Callable[[str], str]]:
     yield make
     for name in made:
         first_server.drop_database(name)
-    first_server.execute("DROP ROLE IF EXISTS auditor, deployer, dbas, erin, agent")
+    first_server.execute("DROP ROLE IF EXISTS auditor, deployer, dbas, erin, agent, alice")
 
 
 @pytest.mark.few(8)

@@ -110,3 +110,72 @@ def test_an_operator_rolls_back_in_python(session, applied, people, db_of):
             ("verified", "001_t"),
         ]
     )
+
+
+def test_roles_are_granted_listed_and_revoked(db, people, session):
+    bob = people["bob"]
+    assert db.grant("auditor", bob).changed
+    assert repr(db.grant("auditor", bob)) == f"<RoleResult {bob} is an auditor already>"
+    assert db.grant("operator", bob).changed
+    frame = db.roles()
+    assert list(zip(frame["kind"], frame["role_name"], frame["finding"].isna(), strict=True)) == [
+        ("auditor", bob, True),
+        ("operator", bob, True),
+    ]
+    assert db.revoke("operator", bob).changed
+    assert not db.revoke("operator", bob).changed
+    reads = f"SELECT has_table_privilege('{bob}', 'migration_history', 'SELECT')"
+    assert value(session(), reads)
+    assert not value(session(), f"SELECT has_function_privilege('{bob}', 'operator_gate()', 'EXECUTE')")
+    assert value(session(), f"SELECT has_function_privilege('{bob}', 'effective_search_path()', 'EXECUTE')")
+    db.revoke("auditor", bob)
+    assert not value(session(), reads)
+    assert not value(session(), "SELECT EXISTS (SELECT FROM migration_grants() g WHERE g.grantee <> g.owner)")
+    assert list(db.events(event=["role_granted", "role_revoked"])["event"]) == (
+        ["role_granted"] * 2 + ["role_revoked"] * 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "role", "said"),
+    [
+        ("auditor", "nobody_here", "there is no role nobody_here"),
+        ("boss", "postgres", "a role is granted to be auditor or operator, not boss"),
+        ("auditor", "postgres", "postgres may do all of it already: it is a superuser"),
+    ],
+)
+def test_what_cannot_be_granted_is_said(db, kind, role, said):
+    with pytest.raises(mr.UsageError) as caught:
+        db.grant(kind, role)
+    assert caught.value.message == said
+
+
+def test_grants_outlast_a_repeated_install_and_functions_that_are_dropped_and_made_again(db, people, session):
+    for kind in ("auditor", "operator"):
+        db.grant(kind, people["bob"])
+    assert db.install().rights_closed == 0
+    session().execute("DROP FUNCTION operator_gate() CASCADE; DROP FUNCTION migration_warnings(text)")
+    assert db.install().upgraded_from == mr.__version__
+    assert db.roles()["finding"].isna().all()
+
+
+def test_what_is_not_as_it_was_granted_is_found_and_granted_again(db, people, session):
+    bob = people["bob"]
+    db.grant("auditor", bob)
+    session().execute(
+        f"REVOKE SELECT ON migration_events FROM {bob}; REVOKE EXECUTE ON FUNCTION can_rollback_migration FROM {bob}"
+    )
+    assert list(db.roles()["finding"]) == [f"{bob} lacks 2 of the rights of an auditor"]
+    assert f"{bob} lacks 2" in "\n".join(map(str, db.doctor().problems))
+    assert db.grant("auditor", bob).changed
+    assert db.roles()["finding"].isna().all()
+
+
+def test_a_system_that_is_dropped_and_made_again_is_closed(db, people, session, tmp_path):
+    db.grant("operator", people["bob"])
+    name = "20250120_migration_rollback_system"
+    db.rollback(name, confirm=name, trail=tmp_path / "log.json")
+    db.install()
+    assert db.roles().empty
+    assert not value(session(), "SELECT EXISTS (SELECT FROM migration_grants() g WHERE g.grantee <> g.owner)")
+    assert db.grant("operator", people["bob"]).changed

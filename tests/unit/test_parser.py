@@ -25,7 +25,7 @@ def ran(line: str) -> tuple[int, str, str]:
     ("line", "message", "hint"),
     [
         ("hstory", "There is no command hstory", "Did you mean history?"),
-        ("roll", "There is no command roll", "Did you mean rollback or verify-rollback?"),
+        ("roll", "There is no command roll", "Did you mean rollback, roles or verify-rollback?"),
         ("undo 001_a", "There is no command undo", "Did you mean rollback?"),
         ("zzz", "There is no command zzz", "migrollback --help shows all commands."),
         ("--dsn x hstory", "There is no command hstory", "Did you mean history?"),

@@ -255,6 +255,11 @@ COLUMNS = {
     "valid_for": Column(SPAN, "How long an approval holds."),
     "changed_by": Column(TEXT, "Database role that changed it last."),
     "changed_at": Column(TIME, "When that was."),
+    # roles
+    "role_name": Column(TEXT, "The database role, as it was called when it was granted."),
+    "granted_by": Column(TEXT, "Database role that granted it."),
+    "granted_at": Column(TIME, "When it was granted."),
+    "finding": Column(TEXT, "What of it is not so any more; missing where all of it is."),
     # proofs
     "is_registered": Column(FLAG, "Whether it is about the text and rollback SQL that are registered now: it counts."),
     "server_version": Column(TEXT, "=migration_proofs.server_version"),
@@ -274,6 +279,7 @@ EXCEPTIONS = {
     ),
     ("dependencies", "status"): Column(SET, "Status of the dependent.", STATUSES),
     ("graph edges", "status"): Column(SET, "Status of the dependent.", STATUSES),
+    ("roles", "kind"): Column(SET, "What it was granted to be.", ("auditor", "operator")),
     ("proofs", "proven_at"): Column(TIME, "=migration_proofs.proven_at"),
     ("rehearsal broken", "because"): Column(TEXT, "Why it would no longer work."),
     ("rehearsal sessions", "state"): Column(TEXT, "What the session does: active, idle in transaction ..."),
@@ -294,6 +300,7 @@ FRAMES = {
         "deploy_id", "label", "started_at", "ended_at", "actor", "interface", "migrations", "failed", "rolled_back",
         "state", "duration_ms",
     ),
+    "roles": ("kind", "role_name", "granted_by", "granted_at", "finding"),
     "dependencies": (
         "migration_name", "depends_on", "status", "depends_on_status", "created_at", "source", "because",
     ),

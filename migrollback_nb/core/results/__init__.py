@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.rollback import ChainResult, NothingToRollBack, RollbackResult
     from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
     from migrollback_nb.core.results.selection import ClosedSelection, Range
-    from migrollback_nb.core.results.system import InstallResult, NotOurs, PruneResult
+    from migrollback_nb.core.results.system import InstallResult, NotOurs, PruneResult, RoleResult
     from migrollback_nb.core.results.target import Notice, Status, Target
     from migrollback_nb.core.results.verification import Verification
 
@@ -81,6 +81,7 @@ _HOME = {
     "RecordResult": "dependencies",
     "RegisterResult": "files",
     "Rehearsal": "rehearsal",
+    "RoleResult": "system",
     "RollbackProgress": "progress",
     "RollbackResult": "rollback",
     "RunbookFiles": "files",
@@ -131,6 +132,7 @@ __all__ = [
     "RecordResult",
     "RegisterResult",
     "Rehearsal",
+    "RoleResult",
     "RollbackProgress",
     "RollbackResult",
     "RunbookFiles",

@@ -1,4 +1,4 @@
-"""What is done with the rollback system itself: installed, its snapshots thrown away. Pure."""
+"""What is done with the rollback system itself: installed, rights granted, snapshots thrown away. Pure."""
 
 from __future__ import annotations
 
@@ -112,3 +112,31 @@ class PruneResult:
 
     def _repr_html_(self) -> str:
         return html.definitions([("Snapshots", self.message)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleResult:
+    """What became of a role's rights to the rollback system."""
+
+    role_name: str  #: the role
+    kind: str  #: auditor or operator
+    holds: bool  #: whether it is one now
+    changed: bool  #: False: it was so before
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"role_name": self.role_name, "kind": self.kind, "holds": self.holds, "changed": self.changed}
+
+    def __repr__(self) -> str:
+        return one_line(f"<RoleResult {self.message}>")
+
+    @property
+    def message(self) -> str:
+        """In words."""
+        article = "an" if self.kind[0] in "aeiou" else "a"
+        if self.holds:
+            return f"{self.role_name} is {article} {self.kind}{' now' if self.changed else ' already'}"
+        return f"{self.role_name} is no {self.kind}{' any more' if self.changed else ''}"
+
+    def _repr_html_(self) -> str:
+        return html.definitions([("Role", self.message)])

@@ -77,6 +77,22 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
     SELECT 'problem', 'grants', NULL, r.remark, 'Take the membership away, unless that is meant.'
     FROM unnest(migrollback_schema.open_migration_rights()) AS r (remark) WHERE r.remark LIKE '%belongs to%'
     UNION ALL
+    SELECT 'problem', 'roles', k.role_name, k.finding,
+           format('migrollback grant %s %s, or revoke: as the owner of the system.', k.kind, k.role_name)
+    FROM migrollback_schema.migration_roles() k WHERE k.finding IS NOT NULL
+    UNION ALL
+    SELECT 'note', 'roles', k.role_name, format('%s is an %s, granted by %s', k.role_name, k.kind, k.granted_by),
+           format('migrollback revoke %s %s, when it is to be none any more.', k.kind, k.role_name)
+    FROM migrollback_schema.migration_roles() k WHERE k.finding IS NULL
+    UNION ALL
+    SELECT CASE WHEN r.more THEN 'problem' ELSE 'note' END, 'roles', r.role_name,
+           CASE WHEN r.more THEN format('%s may run functions with the rights of %s, and that was not granted by '
+                                        'migrollback grant', r.role_name, (SELECT w.oid::regrole FROM owner w))
+                ELSE format('%s has rights to %s of the system''s tables and functions that are not recorded',
+                            r.role_name, r.objects) END,
+           'migrollback grant records what is meant; REVOKE takes the rest.'
+    FROM migrollback_schema.unrecorded_migration_grants() r
+    UNION ALL
     SELECT DISTINCT 'note', 'default privileges', CASE WHEN x.grantee = 0 THEN 'PUBLIC'
                ELSE x.grantee::regrole::text END,
            format('default privileges of %s give %s to %s on each new %s', d.defaclrole::regrole, x.privilege_type,

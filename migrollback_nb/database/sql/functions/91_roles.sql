@@ -225,6 +225,24 @@ COMMENT ON FUNCTION migrollback_schema.revoke_migration_role(text, text, text) I
     'Writes: takes from a role what grant_migration_role() gave it as an auditor or operator. One event. Returns '
     'whether it was one. SQLSTATE MR006: no such role or kind.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.unrecorded_migration_grants()
+RETURNS TABLE (role_name text, objects bigint, more boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT g.grantee::regrole::text, count(DISTINCT g.object),
+           bool_or(g.object IN (SELECT format('FUNCTION %s', p.oid::regprocedure) FROM pg_proc p
+                                 WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.prosecdef
+                                   AND p.proname ~ '_gate$'))
+    FROM migrollback_schema.migration_grants() g
+    WHERE g.grantee NOT IN (0, g.owner) AND NOT g.is_ours_to_close
+      AND NOT EXISTS (SELECT FROM migrollback_schema.recorded_migration_roles() k
+                      JOIN migrollback_schema.migration_role_rights() r ON r.kind = k.kind
+                       WHERE k.role_oid = g.grantee AND r.object = g.object AND r.privilege = g.privilege)
+    GROUP BY g.grantee
+$function$;
+COMMENT ON FUNCTION migrollback_schema.unrecorded_migration_grants() IS
+    'Roles with rights that no recorded grant explains: on how many objects, and whether among them is a function of '
+    'the operators'' gate (more). Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.restore_migration_roles() RETURNS int
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
     -- Only the very role: one of the same name that was made since, or in another cluster, is another.
