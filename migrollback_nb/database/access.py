@@ -127,6 +127,15 @@ class Rights:
         """Whether this error says that a right lacks, and the operators' gate serves instead. Does not write."""
         return error.sqlstate == "42501" and self.through_gate
 
+    def translate(self, error: psycopg.Error) -> errors.MigrollbackError:
+        """Build the error that an error of the server stands for; of a right that lacks with who can help."""
+        return errors.from_sqlstate(
+            error.sqlstate,
+            error.diag.message_primary or str(error),
+            detail=error.diag.message_detail,
+            hint=error.diag.message_hint or (self.hint() if error.sqlstate == "42501" else None),
+        )
+
     def hint(self) -> str | None:
         """Who can help where a right lacks; None where that is another right than one to the system. Does not write."""
         session = self._session

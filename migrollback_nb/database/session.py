@@ -178,20 +178,14 @@ class Session:
         except psycopg.Error as error:
             # with SQLSTATE 57P01, or without any; it may be another connection than ours
             if self.connection.closed or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):
-                raise errors.ConnectionFailed(
-                    "The connection to the database was lost", hint="Connect again."
-                ) from error
+                lost = errors.ConnectionFailed("The connection to the database was lost", hint="Connect again.")
+                raise lost from error
             if error.sqlstate in presence.SQLSTATES:
                 self._version_is_right = False  # another session may have removed it
                 explained = presence.explain_missing(self.connection, self.reopen, self._target)
                 if explained is not None:
                     raise explained from error
-            raise errors.from_sqlstate(
-                error.sqlstate,
-                error.diag.message_primary or str(error),
-                detail=error.diag.message_detail,
-                hint=error.diag.message_hint or (self.rights.hint() if error.sqlstate == "42501" else None),
-            ) from error
+            raise self.rights.translate(error) from error
 
     # -- the version of the system ---------------------------------------------------------------------------------
 
@@ -204,17 +198,16 @@ class Session:
         """
         if self._version_is_right:
             return True
-        try:
-            with self.any_version():
+        with self.any_version():
+            try:
                 rows = self.query(presence.VERSIONS)
-        except errors.NotInstalled:
-            return False
-        except errors.DatabaseError as error:
-            if error.sqlstate == "42703":  # a table of that name without our columns
+            except errors.NotInstalled:
                 return False
-            if not self.rights.lack_but_for_gate(error):
-                raise
-            with self.any_version():
+            except errors.DatabaseError as error:
+                if error.sqlstate == "42703":  # a table of that name without our columns
+                    return False
+                if not self.rights.lack_but_for_gate(error):
+                    raise
                 rows = self.call("operator_gate")
         self._check_version(rows)
         return bool(rows)
