@@ -1,6 +1,7 @@
 """A connection that is lost, at any moment, leaves everything as before or is resolved by the id of its attempt."""
 
 import contextlib
+import time
 
 import psycopg
 import pytest
@@ -111,6 +112,33 @@ def test_lost_at_commit_and_no_one_answers_afterwards(through, cutter, table, se
         or "not known" in str(caught.value).lower()
     )
     assert session().execute("SELECT event FROM migration_attempt(%s)", (attempt,)).fetchall() == [("rolled_back",)]
+
+
+@pytest.mark.parametrize("timeout", ["idle", pytest.param("transaction", marks=pytest.mark.long)])
+def test_a_session_that_a_timeout_ends_before_commit(server, database_dsn, folder, table, *, session, timeout):
+    timeouts = mr.Timeouts(idle_timeout="150ms") if timeout == "idle" else mr.Timeouts()
+    if timeout == "transaction":
+        if server.major < 17:
+            pytest.skip("PostgreSQL has no transaction_timeout before 17")
+        session().execute(
+            "ALTER ROLE postgres IN DATABASE " + database_dsn.split("dbname=")[1].split()[0] + " SET"
+            " transaction_timeout = '300ms'"
+        )
+    look = session()
+    slept = []
+
+    def around(_, text, send):
+        answer = send()
+        if is_rollback(text) and not slept:
+            slept.append(time.sleep(0.6))
+        return answer
+
+    with mr.connect(database_dsn, dir=folder, timeouts=timeouts) as db:
+        with intercepted(around), pytest.raises(mr.ConnectionFailed, match="nothing of it was committed"):
+            db.rollback(table, confirm=table, snapshots="none")
+        assert slept
+        assert (status(look, table), exists(look, "t")) == ("applied", True)
+        assert db.rollback(table, confirm=table, snapshots="none").success
 
 
 def test_lost_before_anything_was_committed(through, cutter, table, session):

@@ -11,12 +11,13 @@ import random
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from clients import Clients, Ended
+from clients import Client, Clients, Ended
 from cutting import Cutter
 from watching import Background, eventually, exists, status, value
 
@@ -40,6 +41,7 @@ class World:
     def __init__(self, server: PrivateServer, cutter: Cutter, clients: Clients, folder: Path) -> None:
         self.server, self.cutter, self.clients, self.folder = server, cutter, clients, folder
         self._look: psycopg.Connection | None = None
+        self.attempt: str | None = None
         (folder / f"{NAME}.sql").write_text(TEXT, encoding="utf-8")
         with mr.connect(server.dsn(), dir=folder) as db:
             db.install()
@@ -85,13 +87,18 @@ class World:
             self._look.close()
 
     def apply(self) -> None:
+        """Apply it again: what is rolled back then is another attempt."""
+        self.attempt = None
         with mr.connect(self.server.dsn(), dir=self.folder) as db:
             db.apply(NAME, snapshots="none")
 
-    def start(self) -> object:
+    def start(self) -> Client:
+        """A rollback from a process of its own, under an id that is new for each fault."""
         dsn = psycopg.conninfo.make_conninfo(self.server.dsn(), host=self.cutter.folder)
         where = ("--dsn", dsn, "--dir", str(self.folder), "--format", "json")
-        return self.clients.start("rollback", NAME, "--confirm", NAME, "--reason", "a fault", *where)
+        self.attempt = self.attempt or str(uuid.uuid4())
+        of = ("--confirm", NAME, "--reason", "a fault", "--attempt", self.attempt)
+        return self.clients.start("rollback", NAME, *of, *where)
 
     def rollback(self) -> Ended:
         return self.start().result()
@@ -269,11 +276,11 @@ def judge(world: World, ended: Ended, before: int, where: str) -> None:
     assert value(look, "SELECT count(*) FROM ran") == value(look, committed), where
     judge_answer(ended, where, is_gone=is_gone)
     # a retry with the id of the attempt does nothing twice
-    retried = attempts[-1][0] if attempts else None
-    success = value(look, "SELECT success FROM execute_migration_rollback(%s, attempt_id => %s)", NAME, retried)
-    assert success is not is_gone, where
-    assert value(look, "SELECT count(*) FROM ran") == value(look, committed), where
+    runs = value(look, committed)
     world.cutter.arm(0)
+    retried = world.rollback()
+    assert retried.status == 0, f"{where}; retried: {retried}"
+    assert value(look, "SELECT count(*) FROM ran") == value(look, committed) == runs + (not is_gone), where
     world.apply()
 
 
