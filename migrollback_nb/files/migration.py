@@ -21,6 +21,8 @@ _HEADER = re.compile(
     r"--\s*(Migration|Description|Depends on|Tags|Transaction)\s*:\s*(.*?)\s*$", re.IGNORECASE | re.DOTALL
 )
 _NAME = re.compile(r"\d")
+#: Begins the line, one of the first, that says that what undoes it was written from what it did to a schema.
+CAPTURED = "-- Captured from: "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -372,6 +374,8 @@ class MigrationFile:
             found["previous_version"] = self.previous_version
         if (destroys := self._destroys()) is not None:
             found["destroys"] = destroys
+        if f"\n{CAPTURED}" in self.text[:1000]:
+            found["captured"] = True
         if self.tags:
             found["tags"] = list(self.tags)
         found["rollback"] = self.rollback.metadata() if self.rollback is not None else None

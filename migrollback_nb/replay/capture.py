@@ -13,11 +13,13 @@ from urllib.parse import quote, urlencode
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from migrollback_nb.core import results
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.text import first_few
-from migrollback_nb.files.formats.program import CAPTURED
+from migrollback_nb.files.formats.program import ProgramFile
+from migrollback_nb.files.migration import CAPTURED
 from migrollback_nb.replay import definitions, ledger_rows, tool_runs
-from migrollback_nb.replay.render import Rendered, programs_of, write
+from migrollback_nb.replay.render import Rendered, write
 from migrollback_nb.replay.scratch import scratch
 from migrollback_nb.undo import ddl
 from migrollback_nb.undo.ddl.states import Schemas
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from migrollback_nb.database import Database
     from migrollback_nb.database.progress import Progress
     from migrollback_nb.files.formats import MigrationFolder
-    from migrollback_nb.files.formats.program import ProgramFile
     from migrollback_nb.undo.suggestion import SchemaState
 
 #: How long one call of the command may take, in seconds.
@@ -79,16 +80,19 @@ def capture(
             "No command is given", hint="Write it after --, for example: migrollback capture -- npx knex migrate:up"
         )
     words, back = ([*shlex.split(given)] if isinstance(given, str) else [*given] for given in (command, down))
-    files = programs_of(folder)
-    if not files:
+    contents = folder.read_all()
+    files = [file for file in contents.files if isinstance(file, ProgramFile)]
+    if not files and (name is None or each or not name[:1].isdigit()):
         raise UsageError(
             f"{folder.path} holds no programs of a tool whose ledger is known",
-            hint="Name the folder of Alembic, Django, Knex, TypeORM or Rails with --dir.",
+            hint="Name the migration, one at a time, by a name that begins with digits; or the folder of Alembic,"
+            " Django, Knex, TypeORM or Rails with --dir.",
         )
+    tool = str(files[0].tool) if files else None
     hash_before = None if target is None else target.queries.schema_hash()
     made: dict[str, Rendered] = {}
-    with _place(target, on, str(files[0].tool)) as place:
-        capturing = _Capturing(place, files, words, back)
+    with _place(target, on, tool) as place:
+        capturing = _Capturing(place, files, words, back, folder.path)
         while True:
             found = capturing.next(name, last=bool(made))
             if found is None:
@@ -104,7 +108,31 @@ def capture(
             f"The schema of {target.target.database} itself changed while the command ran",
             hint="The command may have connected there instead of the scratch database: look at both.",
         )
-    return write(folder, files, made)
+    return write(folder, files, made) if files else _write_whole(folder, str(name), made[str(name)])
+
+
+def _write_whole(folder: MigrationFolder, name: str, made: Rendered) -> WrittenSql:
+    """Write a file in our own format: what a tool whose ledger is not known did, and what undoes it. Writes a file."""
+    path = folder.rollbacks / f"{name}.sql"
+    if path.exists():
+        raise UsageError(
+            f"{path} is there already", hint="Take it away first, or name another folder with --rollbacks."
+        )
+    if made.rollback is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        block = f"-- ROLLBACK START\n{made.rollback.strip()}\n-- ROLLBACK END"
+        path.write_text(
+            f"-- Migration: {name}\n-- {made.by}\n\n{(made.up or '').strip()}\n\n{block}\n", encoding="utf-8"
+        )
+    remark = "its tool's ledger is not known here: it will not hear of a rollback"
+    one = results.ProgramSql(
+        migration_name=name,
+        up=None if made.rollback is None else str(path),
+        rollback=None if made.rollback is None else str(path),
+        reason=made.reason,
+        remarks=(*made.remarks, remark),
+    )
+    return results.WrittenSql(migrations=(one,))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,7 +142,7 @@ class _Place:
     database: Database
     dsn: str = field(repr=False)
     schema: str  #: of the rollback system there
-    tool: str
+    tool: str | None  #: None where its ledger is not known
 
     @property
     def words(self) -> dict[str, str]:
@@ -147,7 +175,7 @@ class _Place:
 
 
 @contextmanager
-def _place(target: Database | None, on: str | None, tool: str) -> Iterator[_Place]:
+def _place(target: Database | None, on: str | None, tool: str | None) -> Iterator[_Place]:
     if target is None:
         with scratch(on=on) as place:
             yield _Place(database=place.database, dsn=place.dsn, schema=place.schema, tool=tool)
@@ -163,14 +191,19 @@ class _Capturing:
     """Runs the command, and compares what was with what is."""
 
     def __init__(
-        self, place: _Place, files: Sequence[ProgramFile], command: Sequence[str], down: Sequence[str]
+        self,
+        place: _Place,
+        files: Sequence[ProgramFile],
+        command: Sequence[str],
+        down: Sequence[str],
+        folder: Path,
     ) -> None:
         self._place = place
         self._files = files
         self._command = command
         self._down = down
         self._root = tool_runs.root_of(
-            Path(files[0].path).parent,
+            folder,
             *("package.json", "knexfile.js", "knexfile.ts", "manage.py", "alembic.ini", "Gemfile"),
         )
         self._before = self._state()
@@ -198,6 +231,11 @@ class _Capturing:
         if name is not None and new and new != [name]:
             raise UsageError(f"The command applied {new[0]}, and {name} was meant", hint="Name that, or none.")
         migration = new[0] if new else str(name)
+        if not new and not _differs(before, after):
+            raise UsageError(
+                "The command changed nothing on the scratch database",
+                hint="It is to connect where PGHOST, PGPORT, PGUSER and PGDATABASE or DATABASE_URL say.",
+            )
         ledger = ledger_rows.relations(self._place.database, self._place.tool)
         was, became = _without(before, ledger), _without(after, ledger)
         rendered = self._written(was, became)
@@ -228,9 +266,9 @@ class _Capturing:
         asked = [{"name": file.name, "version": file.version, "tool": file.tool} for file in self._files]
         graph = [
             {"name": None, "version": version, "tool": self._place.tool, "parents": list(before)}
-            for version, before in self._files[0].before.items()
+            for version, before in (self._files[0].before.items() if self._files else ())
         ]
-        rows = self._place.database.queries.in_deploy_ledgers([*asked, *graph])
+        rows = self._place.database.queries.in_deploy_ledgers([*asked, *graph]) if asked else ()
         return frozenset(row["migration_name"] for row in rows if row["is_applied"])
 
     def _written(self, was: SchemaState, became: SchemaState) -> Rendered:
@@ -273,6 +311,10 @@ def _filled(word: str, words: Mapping[str, str]) -> str:
 def _without(state: SchemaState, relations: Sequence[str]) -> SchemaState:
     """A state without the tool's own tables."""
     return replace(state, objects=ledger_rows.without(state.objects, relations))
+
+
+def _differs(was: SchemaState, now: SchemaState) -> bool:
+    return was.objects != now.objects
 
 
 def _difference(was: SchemaState, now: SchemaState) -> str:

@@ -15,12 +15,31 @@ if TYPE_CHECKING:
 
 #: Tables that a tool makes besides its ledger.
 _BESIDES = {"Rails": ("ar_internal_metadata",), "TypeORM": ("typeorm_metadata",)}
+#: The ledgers of tools of which no more is known (Kysely, Sequelize, Ecto, Laravel, Doctrine, Phinx, EF Core).
+_OTHERS = (
+    "kysely_migration",
+    "kysely_migration_lock",
+    "SequelizeMeta",
+    "schema_migrations",
+    "migrations",
+    "doctrine_migration_versions",
+    "phinxlog",
+    "__EFMigrationsHistory",
+)
 #: How what belongs to a table may go on after its name: sequences, indexes, the lock of Knex.
 _PARTS = r"(?=$|[. ])|_(?:id_seq|pkey|pkc|lock|lock_\w+|lock_index_seq)\b"
 
 
-def relations(database: Database, tool: str) -> list[str]:
-    """The tables of a tool that are there, by schema and name. Does not write."""
+def relations(database: Database, tool: str | None) -> list[str]:
+    """The tables of a tool that are there, by schema and name; None: of those known by name alone. Does not write."""
+    if tool is None:
+        named = database.connection.execute(
+            "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) FROM"
+            " pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND"
+            " c.relname = ANY (%s::pg_catalog.name[]) ORDER BY 1",
+            (list(_OTHERS),),
+        ).fetchall()
+        return [str(row[0]) for row in named]
     schema = sql.Identifier(database.session.schema)
     rows = database.connection.execute(
         sql.SQL(
@@ -34,7 +53,7 @@ def relations(database: Database, tool: str) -> list[str]:
     return sorted({str(row[0]) for row in rows})
 
 
-def copy(target: Database, database: Database, tool: str) -> None:
+def copy(target: Database, database: Database, tool: str | None) -> None:
     """Copy the rows of a tool's tables to a copy of their schema, so that it knows what is applied. Writes there."""
     for relation in relations(target, tool):
         name = sql.SQL(relation)

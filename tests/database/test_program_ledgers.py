@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 
 import pytest
@@ -138,3 +139,78 @@ def test_what_a_program_does_is_captured_tried_and_marked(tmp_path, database_dsn
         "ALTER TABLE public.a ADD COLUMN b text DEFAULT 'x'::text;",
     ]
     assert "DROP COLUMN IF EXISTS b;" in (tmp_path / "2_b.up.sql").read_text()
+
+
+def test_of_a_tool_whose_ledger_is_not_known_a_file_of_our_own_is_written(tmp_path, session, database_dsn):
+    (tmp_path / "20250101_x.exs").write_text("defmodule X do end")
+    (tmp_path / "tool.py").write_text(TOOL.replace("knex_migrations", "schema_migrations"))
+    command = [sys.executable, str(tmp_path / "tool.py")]
+    with mr.connect(database_dsn, dir=tmp_path, rollbacks=tmp_path / "sql") as db:
+        with pytest.raises(mr.UsageError, match="whose ledger is known"):
+            db.capture(command)
+        (one,) = db.capture(command, name="20250101_x").migrations
+        assert "it will not hear of a rollback" in one.remarks[-1]
+        assert not exists(session(), "a")
+    with mr.connect(database_dsn, dir=tmp_path / "sql") as db:
+        assert db.apply("20250101_x").applied
+        assert db.assess("20250101_x").verdict == "not_rehearsed"
+        db.rehearse("20250101_x")
+        assert db.assess("20250101_x").verdict == "not_rehearsed"  # what became of rows was not seen
+        assert "schema_migrations" not in (tmp_path / "sql" / "20250101_x.sql").read_text()
+        assert db.rollback("20250101_x", confirm="20250101_x").success
+    with pytest.raises(mr.UsageError, match="changed nothing on the scratch database"):
+        mr.capture(["true"], tmp_path, name="20250101_y")
+
+
+def test_the_ledger_of_rails_as_its_source_makes_it_is_kept_in_step(tmp_path, session, database_dsn):
+    session().execute(
+        "CREATE TABLE schema_migrations (version varchar NOT NULL PRIMARY KEY); CREATE TABLE ar_internal_metadata (key"
+        " varchar NOT NULL PRIMARY KEY, value varchar, created_at timestamp(6) NOT NULL, updated_at timestamp(6) NOT"
+        " NULL); INSERT INTO schema_migrations VALUES ('20250101000000'); CREATE TABLE a ()"
+    )
+    for name, word in (("20250101000000_a", "A"), ("20250102000000_b", "B")):
+        (tmp_path / f"{name}.rb").write_text(f"class {word} < ActiveRecord::Migration[7.1]\nend\n")
+    (tmp_path / "20250101000000_a.rollback.sql").write_text("DROP TABLE a;")
+    with mr.connect(database_dsn, dir=tmp_path) as db:
+        found = db.sync()
+        assert ([one.migration_name for one in found.registered], found.not_applied) == (
+            ["20250101000000_a"],
+            ("20250102000000_b",),
+        )
+        assert db.rollback("20250101000000_a", confirm="20250101000000_a").success
+        assert session().execute("SELECT count(*) FROM schema_migrations").fetchone() == (0,)
+        # while Rails migrates it holds a lock of its own: MIGRATOR_SALT times the CRC-32 of the database's name
+        session().execute("INSERT INTO schema_migrations VALUES ('20250101000000'); CREATE TABLE a ()")
+        assert db.sync().applied_again == ("20250101000000_a",)
+        with session() as rails:
+            rails.execute(
+                "SELECT pg_advisory_lock(2053462845 * crc32_of(convert_to(current_database()::text, 'UTF8')))"
+            )
+            assert "holds the lock of Rails" in db.check("20250101000000_a").reason
+
+
+def test_drizzle_hears_of_what_is_applied_and_rolled_back_here(tmp_path, session, database_dsn):
+    session().execute(
+        "CREATE SCHEMA drizzle; CREATE TABLE drizzle.__drizzle_migrations (id serial PRIMARY KEY, hash text NOT NULL,"
+        " created_at bigint)"
+    )
+    (tmp_path / "meta").mkdir()
+    entries = ", ".join(f'{{"idx": {at}, "when": {at + 5}, "tag": "000{at}_x"}}' for at in (0, 1))
+    (tmp_path / "meta" / "_journal.json").write_text(f'{{"entries": [{entries}]}}')
+    for at, table in enumerate("ab"):
+        block = f"-- ROLLBACK START\n-- DROP TABLE {table};\n-- ROLLBACK END\n"
+        (tmp_path / f"000{at}_x.sql").write_text(f"CREATE TABLE {table} ();\n--> statement-breakpoint\n{block}")
+    with mr.connect(database_dsn, dir=tmp_path) as db:
+        assert db.sync().not_applied == ("0000_x", "0001_x")
+        assert db.apply().applied == ("0000_x", "0001_x")
+        kept = session().execute("SELECT hash, created_at FROM drizzle.__drizzle_migrations ORDER BY 2").fetchall()
+        assert kept == [
+            (hashlib.sha256((tmp_path / f"000{at}_x.sql").read_bytes()).hexdigest(), at + 5) for at in (0, 1)
+        ]
+        (warning,) = db.check("0000_x").warnings
+        assert "drizzle goes on from the newest that it applied, 0001_x" in warning
+        assert db.rollback("0001_x", confirm="0001_x").success
+        assert session().execute("SELECT created_at FROM drizzle.__drizzle_migrations").fetchall() == [(5,)]
+        # what drizzle would run with the rest is said
+        (tmp_path / "0001_x.sql").write_text("CREATE TABLE b ();\n-- ROLLBACK START\nDROP TABLE b;\n-- ROLLBACK END\n")
+        assert any("drizzle runs the whole file" in remark for remark in db.folder.read("0001_x").remarks)

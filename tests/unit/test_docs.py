@@ -109,7 +109,7 @@ def command_lines(text: str) -> list[str]:
         for line in block.replace("\\\n", " ").splitlines():
             found = re.match(r"\s*(?:run: )?(?:\.venv/bin/)?migrollback (?!demo\b)(.*)", line)
             if found:
-                lines.append(re.split(r" \|\|? | && | > | >> ", found.group(1))[0])
+                lines.append(re.split(r" \|\|? | && | > | >> | -- ", found.group(1))[0])
     return lines
 
 

@@ -125,6 +125,18 @@ class PairedFile(MigrationFile):
             comments_count=False,
         )
 
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """As of any file; and that its tool would run the block too."""
+        block = self.rollback if self.written_for == "drizzle" else None
+        if block is None or not block.live:
+            return super().remarks
+        return (
+            *super().remarks,
+            f"{block.path}:{block.line}: the rollback block is live SQL, and drizzle runs the whole file. Comment it"
+            " out line by line",
+        )
+
     def metadata(self) -> dict[str, Any]:
         """What `migration_history.metadata` keeps of the file."""
         return super().metadata() | dict(self.kept)

@@ -10,13 +10,12 @@ from typing import Any
 from migrollback_nb.files import location
 from migrollback_nb.files.block import BlockSource
 from migrollback_nb.files.formats.paired import PairedFile
+from migrollback_nb.files.migration import CAPTURED
 
 #: How the file beside a program is called: what its tool runs, and what undoes that.
 UP, ROLLBACK = ".up.sql", ".rollback.sql"
 #: Says from which program such a file was made; the first line of it.
 MADE_FROM = "-- Program: "
-#: Says that what undoes it was written from what it did to a schema; the second line of such a file.
-CAPTURED = "-- Captured from: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
