@@ -60,6 +60,8 @@ COMMANDS: dict[str, list[str]] = {
     "graph": ["graph", f"{TAGS}+"],
     "snapshot": ["snapshot", SETTINGS, "before the switch"],
     "snapshots": ["snapshots", SETTINGS],
+    "archives": ["archives"],
+    "restore-archive": ["restore-archive", "1"],
     "rollback --dry-run": ["rollback", SETTINGS, "--dry-run"],
     "converge --dry-run": ["converge", "--to-files", "--dry-run"],
     "rehearse": ["rehearse", SETTINGS],

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from migrollback_nb.cli.archive_actions import archive_options
 from migrollback_nb.cli.command import Call, common
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.selectors.near import close_to
@@ -112,6 +113,7 @@ def rollback(call: Call) -> Any:
             trail=args.trail,
             snapshots=args.snapshots,
             progress=progress,
+            **archive_options(args),
         )
 
 
@@ -191,7 +193,12 @@ def apply(call: Call) -> ApplyResult:
     args = call.args
     with call.bar() as progress:
         return call.db.apply(
-            *args.names, again=args.again, deploy=args.deploy, progress=progress, snapshots=args.snapshots
+            *args.names,
+            again=args.again,
+            deploy=args.deploy,
+            progress=progress,
+            snapshots=args.snapshots,
+            **archive_options(args),
         )
 
 

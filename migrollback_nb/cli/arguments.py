@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from migrollback_nb.cli.archive_arguments import kept
 from migrollback_nb.cli.command import Argument
 
 
@@ -226,6 +227,12 @@ APPLY = (
     snapshots(
         "one before the first, one after the last, and around each that runs outside a transaction; each: also between"
         " every two; none: none"
+    ),
+    *kept("what they destroy; their rollbacks put it back"),
+    argument(
+        "--max-stall",
+        metavar="TIME",
+        help="longest time that others wait while a trial finds out what is destroyed (default 1s; 0: no limit)",
     ),
     *TIMEOUTS,
 )

@@ -203,5 +203,5 @@ def common(args: argparse.Namespace, name: str) -> str | None:
 
 def given_timeouts(args: argparse.Namespace) -> dict[str, Any]:
     """The timeouts that were given, for `Timeouts`; pure."""
-    names = ("lock_timeout", "statement_timeout")
+    names = ("lock_timeout", "statement_timeout", "max_stall")
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}

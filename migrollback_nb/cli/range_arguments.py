@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from migrollback_nb.cli.archive_arguments import DISABLE_TRIGGERS, ON_CONFLICT, kept
 from migrollback_nb.cli.arguments import CHAIN, TIMEOUTS, argument, deploy, select, several, snapshots
 from migrollback_nb.cli.command import Argument
 
@@ -85,6 +86,9 @@ ROLLBACK = (
         metavar="FILE",
         help="where the audit log is saved before the rollback system itself is rolled back",
     ),
+    *kept("what the rollback destroys, for restore-archive"),
+    ON_CONFLICT,
+    DISABLE_TRIGGERS,
     *TIMEOUTS,
 )
 

@@ -137,8 +137,25 @@ def _rollback(result: results.RollbackResult, out: TextIO, err: TextIO) -> None:
     out.write(f"{result.mark} {one_line(result.message)}\n\n")
     if result.sql_executed is not None:
         _sql("SQL executed", result.sql_executed, out)
+    _restored_of(result, out)
     _anchor(result.anchor, err)
     _verdict(result.verification, out)
+
+
+def _restored_of(result: results.RollbackResult, out: TextIO) -> None:
+    """What came back from the archive, where there was one."""
+    if result.restored is not None:
+        _restored(result.restored, out, out)
+
+
+def _restored(result: results.RestoreResult, out: TextIO, _: TextIO) -> None:
+    """What came back of each table, and which rows were left as they are."""
+    out.write("From the archive:\n")
+    out.writelines(f"  {one_line(one.words)}\n" for one in result.tables)
+    for one in result.conflicts:
+        keys = ", ".join(map(str, one.keys[:20])) + (" ..." if one.count > 20 else "")
+        out.write(f"  Written since, left as they are, in {one_line(one.table)}: {one_line(keys or str(one.count))}\n")
+    out.write("\n")
 
 
 def _anchor(anchor: str | None, err: TextIO) -> None:
@@ -156,6 +173,7 @@ def _chain(result: results.ChainResult, out: TextIO, err: TextIO) -> None:
         if step.sql_executed is not None:
             _sql("SQL executed", step.sql_executed, out)
             out.write("\n")
+        _restored_of(step, out)
     out.write(f"✅ {result.message}\n")
     _anchor(result.anchor, err)
     _verdict(result.verification, out)
@@ -197,6 +215,8 @@ def _applied(result: results.ApplyResult, out: TextIO, _: TextIO) -> None:
     """What was applied, and what was left rolled back."""
     for name in result.applied:
         out.write(f"✅ Applied: {one_line(name)}\n")
+    for one in result.archived or ():
+        out.write(f"📦 {one_line(one.migration_name)}: {one_line(one.words)}\n")
     left = f", {len(result.left_rolled_back)} left rolled back" if result.left_rolled_back else ""
     out.write(f"✅ Apply complete: {len(result.applied)} applied, {len(result.skipped)} skipped{left}\n")
     out.writelines(f"   Left rolled back: {one_line(str(one))}\n" for one in result.left_rolled_back)
@@ -298,7 +318,9 @@ def _doctor(result: results.DoctorResult, out: TextIO, _: TextIO) -> None:
         )
 
 
-def _message(result: results.PruneResult | results.RoleResult, out: TextIO, _: TextIO) -> None:
+def _message(
+    result: results.PruneResult | results.RoleResult | results.ArchivesChanged, out: TextIO, _: TextIO
+) -> None:
     out.write(f"✅ {visible(result.message)}\n")
 
 
@@ -432,5 +454,7 @@ _SHOWN: dict[str, Show] = {
     "DoctorResult": _doctor,
     "PruneResult": _message,
     "RoleResult": _message,
+    "RestoreResult": _restored,
+    "ArchivesChanged": _message,
     "Proof": _proof,
 }

@@ -369,6 +369,10 @@ FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
     "MR031": Refused,
     "MR028": NewerSystem,
     "MR029": Refused,
+    "MR040": Refused,
+    "MR041": Refused,
+    "MR042": UsageError,
+    "MR043": Refused,
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from migrollback_nb.database.approval_commands import ApprovalCommands
+from migrollback_nb.database.archive_commands import ArchiveCommands
 from migrollback_nb.database.attempts import Attempts
 from migrollback_nb.database.audit_queries import AuditQueries
 from migrollback_nb.database.commands import Commands
@@ -58,6 +59,7 @@ class Database:
         self.nontransactional = NontransactionalCommands(session, self.queries, self.attempts)
         self.rehearsals = Rehearsals(session)
         self.approvals = ApprovalCommands(session)
+        self.archives = ArchiveCommands(session)
         self.system = SystemCommands(session, self.queries)
 
     @classmethod

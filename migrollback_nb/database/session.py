@@ -108,7 +108,7 @@ class Session:
         self._checks_client: bool | None = None
         self._version_is_right = False
         self.rights = Rights(self)  #: what the user may do with the system
-        self._settings_of_session: dict[str, str] = {}
+        self._settings_of_session, self.more_settings = dict[str, str](), dict[str, str]()
         connection.add_notice_handler(self.notice_log.take)
 
     @classmethod
@@ -375,8 +375,7 @@ class Session:
     def _safe_settings(self, lock_timeout: str | None, statement_timeout: str | None) -> dict[str, str]:
         """What every command runs under."""
         wanted = settings.of_command(self.timeouts, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
-        if self._reporter.listening:
-            wanted[settings.PROGRESS] = self._reporter.key
+        wanted |= self.more_settings | ({settings.PROGRESS: self._reporter.key} if self._reporter.listening else {})
         return wanted if self._checks_client is False else wanted | settings.CHECK_CLIENT
 
     def _begin(self, wanted: dict[str, str], *statements: bytes) -> list[list[Row]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from migrollback_nb.core.errors import (
     UsageError,
 )
 from migrollback_nb.core.results import LeftRolledBack
+from migrollback_nb.operations import archives as keeping
 from migrollback_nb.operations import dependents, failed_sql, ledgers, renamed_files
 from migrollback_nb.operations import snapshots as around
 from migrollback_nb.operations.interrupts import saying_what_stays, some
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from migrollback_nb.database.session import Row
     from migrollback_nb.files.formats import MigrationFolder
     from migrollback_nb.files.migration import MigrationFile
+    from migrollback_nb.operations.archives import ArchiveOptions
     from migrollback_nb.operations.snapshots import Snapshots
 
 #: So many of the last migrations of a run get a snapshot of their own around them where their SQL does more than add:
@@ -144,6 +147,7 @@ def apply(
     deploy: str | None = None,
     progress: Progress | None,
     snapshots: Snapshots,
+    archives: ArchiveOptions | None = None,
 ) -> ApplyResult:
     """Run what is pending and register it. Writes: each migration whole or not at all, in a transaction of its own.
 
@@ -160,12 +164,24 @@ def apply(
         *_findings_warnings(database, wanted.left_rolled_back),
         *_without_ledger_warnings(database, files),
     )
+    options = archives or {}
+    asked = options.get("archive")
+    archiving = bool(files) and (database.archives.is_on() if asked is None else asked)
     deploy_id = database.commands.begin_deploy(deploy) if deploy is not None or files else None
     runs = [[file] for file in files] if snapshots == "each" else _runs(files)
-    with saying_what_stays(database, "applied", nontransactional=any(not file.transaction for file in files)):
+    with (
+        keeping.under(database, options),
+        saying_what_stays(database, "applied", nontransactional=any(not file.transaction for file in files)),
+    ):
         try:
             warnings += _apply_runs(
-                database, runs, snapshots=snapshots, progress=progress, deploy=deploy_id, names=wanted.names
+                database,
+                runs,
+                snapshots=snapshots,
+                progress=progress,
+                deploy=deploy_id,
+                names=wanted.names,
+                archiving=archiving,
             )
         finally:  # also after a failure: those before it are applied
             if files and not database.connection.closed:
@@ -178,6 +194,7 @@ def apply(
         left_rolled_back=wanted.left_rolled_back,
         warnings=warnings,
         deploy=deploy,
+        archived=keeping.kept(database, [file.name for file in files]) if archiving else None,
     )
 
 
@@ -243,6 +260,7 @@ def _apply_runs(
     progress: Progress | None,
     deploy: str | None,
     names: Mapping[str, str],
+    archiving: bool,
 ) -> tuple[str, ...]:
     """Apply files, with snapshots around each run of them. Writes. Returns the warnings."""
     warnings: tuple[str, ...] = ()
@@ -257,7 +275,8 @@ def _apply_runs(
                 for file in run:
                     if progress is not None:
                         progress(done, len(all_names), file.name)
-                    remarks = _apply_one(database, file, record_of(file, deploy=deploy, names=names))
+                    record = record_of(file, deploy=deploy, names=names)
+                    remarks = _apply_one(database, file, record, archiving=archiving)
                     done += 1
                     warnings += (*file.remarks, *remarks)
             finally:
@@ -274,7 +293,7 @@ def _apply_runs(
     return warnings
 
 
-def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) -> tuple[str, ...]:
+def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any], *, archiving: bool) -> tuple[str, ...]:
     """Apply one file. Writes. Returns the warnings."""
     if file.is_program:
         raise Refused(
@@ -282,16 +301,21 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
             migration_name=file.name,
             hint=f"Apply it with {file.applied_by}, and run migrollback sync then.",
         )
+    unkept: tuple[str, ...] = ()
     if (refused := file.up_refusal) is not None:
         raise Refused(refused[0], migration_name=file.name, hint=refused[2])
     if file.transaction:
         _refuse_passing_over(database, file)
     run = database.commands.apply if file.transaction else database.nontransactional.apply
-    execution = run(record, file.up_statements())
+    statements = file.up_statements()
+    with keeping.found_by_trial(database, record, statements) if archiving and file.transaction else nullcontext():
+        execution = run(record, statements)
     row = execution.rows[0]
     if row["success"]:
         if file.transaction:
             return ()
+        if archiving:
+            unkept = (f"{file.name} ran statement by statement: what it destroyed was not archived",)
         # each statement was a transaction of its own: no transaction saw what all of them wrote
         from migrollback_nb.operations.dependencies import parsed_objects
 
@@ -302,8 +326,11 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
                 parsed_objects(file.name, file.up.text, database.queries.effective_search_path())
             )
         except ConnectionFailed as error:
-            return (f"{file.name} is applied, but which objects it created could not be recorded: {error.message}",)
-        return ()
+            return (
+                *unkept,
+                f"{file.name} is applied, but which objects it created could not be recorded: {error.message}",
+            )
+        return unkept
     details = execution.details.get(file.name)
     if details is None or "sqlstate" not in details:
         raise Refused(row["message"], migration_name=file.name)

@@ -8,14 +8,16 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import production, results
 from migrollback_nb.core.errors import ConfirmationRequired, ConnectionFailed, MigrollbackError, Refused, RollbackFailed
 from migrollback_nb.core.passwords import mask_passwords
 from migrollback_nb.database.commands import nothing_has_run
+from migrollback_nb.operations import archives as keeping
 from migrollback_nb.operations import failed_sql
 from migrollback_nb.operations import snapshots as around
+from migrollback_nb.operations.archives import ArchiveOptions
 from migrollback_nb.operations.audit import export_audit_log
 from migrollback_nb.operations.interrupts import saying_what_stays
 from migrollback_nb.operations.preview import alone, assessment_of
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from migrollback_nb.operations.snapshots import Snapshots
 
 
-class RollbackOptions(TypedDict, total=False):
+class RollbackOptions(ArchiveOptions, total=False):
     """The options of `Workspace.rollback`, whatever is rolled back."""
 
     reason: str | None
@@ -111,6 +113,7 @@ def rollback(
     folder: Path | None,
     attempt_id: str | None = None,
     begun: Mapping[str, Any] | None = None,
+    archives: ArchiveOptions | None = None,
 ) -> RollbackResult | ChainResult:
     """Roll these migrations back, in this order, in one transaction. Writes.
 
@@ -145,6 +148,7 @@ def rollback(
                 attempt_id=attempt_id,
             )
     with (
+        keeping.under(database, archives or {}),
         database.session.operation(progress),
         saying_what_stays(database, "rolled back", nontransactional=nontransactional),
     ):
@@ -370,6 +374,7 @@ def _results(
             duration_ms=details.get("duration_ms"),
             approval=details.get("approval"),
             break_glass=details.get("break_glass"),
+            restored=keeping.restored(database, row["migration_name"], details) if row["success"] else None,
         )
         ended.append(result)
         if row["success"]:

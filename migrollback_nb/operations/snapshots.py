@@ -190,12 +190,23 @@ def prune(database: Database, age: When) -> PruneResult:
     UsageError
         When the age is none, or lies ahead.
     """
+    return results.PruneResult(**database.commands.prune_snapshots(before(age)))
+
+
+def before(age: When) -> datetime:
+    """The time before which something has this age; pure.
+
+    Raises
+    ------
+    UsageError
+        When the age is none, or lies ahead.
+    """
     found = read_time(age)
     now = datetime.now(UTC)
-    before = now - found if isinstance(found, timedelta) else found
-    if before > now:
+    moment = now - found if isinstance(found, timedelta) else found
+    if moment > now:
         raise UsageError(f"{age} lies ahead", hint="Write an age, such as 30d.")
-    return results.PruneResult(**database.commands.prune_snapshots(before))
+    return moment
 
 
 def diff(database: Database, old: str, new: str = "now") -> SchemaDiff:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from migrollback_nb.core import results
 from migrollback_nb.operations.approving import Approving
+from migrollback_nb.operations.archive_methods import ArchiveMethods
 from migrollback_nb.operations.preview import stem
 
 if TYPE_CHECKING:
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from migrollback_nb.core.times import When
     from migrollback_nb.database.progress import Progress, RollbackCallback
     from migrollback_nb.files.formats import MigrationFolder
+    from migrollback_nb.operations.archives import ArchiveOptions
     from migrollback_nb.operations.ranges import RangeOptions
     from migrollback_nb.operations.rollback import RollbackOptions
     from migrollback_nb.operations.snapshots import Snapshots
 
 
-class Workspace(Approving):
+class Workspace(ArchiveMethods, Approving):
     """One database and one folder of migrations: ask, preview, roll back.
 
     Results are typed; `Migrations` adds frames and graphs. A method that changes the database says so in its first
@@ -78,6 +80,7 @@ class Workspace(Approving):
         trail: Path | str | None = None,
         snapshots: Snapshots = "ends",
         progress: RollbackCallback | None = None,
+        **archives: Unpack[ArchiveOptions],
     ) -> results.RollbackResult | results.ChainResult | results.NothingToRollBack:
         """Roll back a migration, or several. Writes: runs their SQL, whole or not at all, and verifies what it did.
 
@@ -109,11 +112,12 @@ class Workspace(Approving):
             Of the schema, before any lock and after the commit; also between each two; or none: nothing is verified.
         progress : callable, optional
             Called with a `RollbackProgress` around each statement, until a call fails, which is said.
+        **archives : ArchiveOptions
+            What is kept of what it destroys, and how what was kept of its up migration is put back.
 
         Returns
         -------
         RollbackResult, ChainResult or NothingToRollBack
-            ``unchanged`` says that the SQL ran but wrote nothing; ``verification``, whether the schema is as before.
 
         Raises
         ------
@@ -130,7 +134,7 @@ class Workspace(Approving):
             ),
             confirm=confirm, each=each, attempt_id=attempt_id, folder=self.folder_path, snapshots=snapshots,
             reason=reason, preview=preview, accept_loss=accept_loss, break_glass=break_glass, trail=trail,
-            progress=progress,
+            progress=progress, archives=archives,
         )  # fmt: skip
 
     def attempted(
@@ -277,6 +281,7 @@ class Workspace(Approving):
         deploy: str | None = None,
         progress: Progress | None = None,
         snapshots: Snapshots = "ends",
+        **archives: Unpack[ArchiveOptions],
     ) -> results.ApplyResult:
         """Run up migrations and register them. Writes: each whole or not at all, in a transaction of its own.
 
@@ -296,6 +301,8 @@ class Workspace(Approving):
         snapshots : {'ends', 'each', 'none'}
             Of the schema, which a later rollback is compared with: one before the first, one after the last, and around
             one that runs outside a transaction; also between each two; or none.
+        **archives : ArchiveOptions
+            ``archive``: keep what they destroy, for their rollbacks; ``archive_budget``, ``archive_rows``: refuse more.
 
         Raises
         ------
@@ -309,7 +316,14 @@ class Workspace(Approving):
 
         stems = [stem(name) for name in names]
         return applying.apply(
-            self.database, self.folder, stems, again=again, deploy=deploy, progress=progress, snapshots=snapshots
+            self.database,
+            self.folder,
+            stems,
+            again=again,
+            deploy=deploy,
+            progress=progress,
+            snapshots=snapshots,
+            archives=archives,
         )
 
     def register(self, name: str) -> results.RegisterResult:

@@ -16,6 +16,13 @@ from migrollback_nb.core.times import iso_time
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results.approvals import ApprovalRequest, PolicyChange
+    from migrollback_nb.core.results.archives import (
+        Archived,
+        ArchivesChanged,
+        Conflict,
+        RestoredTable,
+        RestoreResult,
+    )
     from migrollback_nb.core.results.assessment import Assessment, Effect
     from migrollback_nb.core.results.audit import AuditFinding, AuditResult
     from migrollback_nb.core.results.check import CheckResult, LastApplied, Plan, Preview
@@ -48,6 +55,11 @@ _HOME = {
     "ApplyResult": "files",
     "ApprovalRequest": "approvals",
     "Approvals": "needed_approvals",
+    "Archived": "archives",
+    "ArchivesChanged": "archives",
+    "Conflict": "archives",
+    "RestoreResult": "archives",
+    "RestoredTable": "archives",
     "Assessment": "assessment",
     "AuditFinding": "audit",
     "AuditResult": "audit",
@@ -99,12 +111,15 @@ __all__ = [
     "ApplyResult",
     "ApprovalRequest",
     "Approvals",
+    "Archived",
+    "ArchivesChanged",
     "Assessment",
     "AuditFinding",
     "AuditResult",
     "ChainResult",
     "CheckResult",
     "ClosedSelection",
+    "Conflict",
     "DataLoss",
     "DependencyRecord",
     "Diagnosis",
@@ -132,6 +147,8 @@ __all__ = [
     "RecordResult",
     "RegisterResult",
     "Rehearsal",
+    "RestoreResult",
+    "RestoredTable",
     "RoleResult",
     "RollbackProgress",
     "RollbackResult",

@@ -11,6 +11,7 @@ from migrollback_nb.core.text import as_line, as_text, one_line
 from migrollback_nb.core.times import iso_time, show_time
 
 if TYPE_CHECKING:
+    from migrollback_nb.core.results.archives import Archived
     from migrollback_nb.core.results.proof import MigrationProof
 
 
@@ -155,6 +156,7 @@ class ApplyResult:
     ] = ()  #: files that were rolled back and are not applied again unless they are named
     warnings: tuple[str, ...] = ()  #: what a person should know
     deploy: str | None = None  #: label of the deploy that these belong to, where one was given
+    archived: tuple[Archived, ...] | None = None  #: what was kept of what they destroyed; None where nothing was to be
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `apply --format json`; `left_rolled_back` and `deploy` only where they apply."""
@@ -165,6 +167,8 @@ class ApplyResult:
         }
         if self.left_rolled_back:
             found["left_rolled_back"] = [left.to_dict() for left in self.left_rolled_back]
+        if self.archived is not None:
+            found["archived"] = [one.to_dict() for one in self.archived]
         return found | ({"deploy": self.deploy} if self.deploy is not None else {})
 
     def __repr__(self) -> str:
@@ -174,6 +178,7 @@ class ApplyResult:
         rows = [
             ("Applied", "\n".join(self.applied) or "-"),
             ("Skipped", str(len(self.skipped))),
+            *(("Archived", one.words) for one in self.archived or ()),
             *(
                 [("Left rolled back", "\n".join(str(left) for left in self.left_rolled_back))]
                 if self.left_rolled_back

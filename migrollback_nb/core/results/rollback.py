@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.results.archives import RestoreResult
 from migrollback_nb.core.results.assessment import Assessment, assessed
 from migrollback_nb.core.results.selection import Range
 from migrollback_nb.core.results.target import Notice
@@ -36,6 +37,7 @@ class RollbackResult:
     assessment: Assessment | None = None  #: what was known before it ran; None for a step of several
     approval: dict[str, Any] | None = None  #: by whom it was approved: request, requested_by, approved_by, policies
     break_glass: dict[str, Any] | None = None  #: which approvals it went without: policies, needed, has
+    restored: RestoreResult | None = None  #: what came back from the archive of what the up migration destroyed
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback rollback --format json`."""
@@ -51,6 +53,8 @@ class RollbackResult:
             "anchor": self.anchor,
             "duration_ms": self.duration_ms,
             "verification": None if self.verification is None else self.verification.to_dict(),
+            "conflicts": [] if self.restored is None else [one.to_dict() for one in self.restored.conflicts],
+            "restored": None if self.restored is None else self.restored.to_dict(),
             **({} if self.approval is None else {"approval": self.approval}),
             **({} if self.break_glass is None else {"break_glass": self.break_glass}),
         } | assessed(self.assessment)
@@ -75,6 +79,8 @@ class RollbackResult:
             f"{notice.severity}: {notice.message}" for notice in self.notices if notice.message not in self.warnings
         )
         verified = "" if self.verification is None else self.verification._repr_html_()
+        if self.restored is not None:
+            rows.append(("From the archive", self.restored.message))
         if self.assessment is not None:
             rows.append(("Known before it ran", self.assessment.headline))
         return (

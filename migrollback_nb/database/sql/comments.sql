@@ -229,3 +229,61 @@ COMMENT ON COLUMN migrollback_schema.migration_policies.break_glass_by IS
 COMMENT ON COLUMN migrollback_schema.migration_policies.valid_minutes IS 'How long an approval holds, in minutes.';
 COMMENT ON COLUMN migrollback_schema.migration_policies.event_number IS
     'The event policy_changed that made it as it is.';
+
+COMMENT ON TABLE migrollback_schema.migration_archives IS
+    'One row for each time that destroyed values were kept: of which event, and what destroyed them. No values.';
+COMMENT ON COLUMN migrollback_schema.migration_archives.archive_id IS 'Identifier of the row.';
+COMMENT ON COLUMN migrollback_schema.migration_archives.migration_name IS 'The migration.';
+COMMENT ON COLUMN migrollback_schema.migration_archives.direction IS
+    'What destroyed them: apply (the up migration) or rollback.';
+COMMENT ON COLUMN migrollback_schema.migration_archives.event_number IS
+    'The event of that in migration_events, which restore_migration_archive() takes.';
+COMMENT ON COLUMN migrollback_schema.migration_archives.kept_at IS 'When they were kept.';
+COMMENT ON COLUMN migrollback_schema.migration_archives.kept_by IS 'Database role that kept them.';
+COMMENT ON COLUMN migrollback_schema.migration_archives.why_not IS
+    'Why not all that was destroyed was kept, or can be put back; NULL: all can.';
+COMMENT ON COLUMN migrollback_schema.migration_archives.restored_at IS
+    'When it was put back the last time; NULL: never.';
+
+COMMENT ON TABLE migrollback_schema.migration_archived_tables IS
+    'One row for each table of which something is kept, and where: a table of schema migrollback_archive. No values.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.part IS 'Identifier of the row.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.archive_id IS 'The archive that it is part of.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.kind IS
+    'table: all of it; columns: some with the key; rows: those that changed, as they were; compared: all of it, until '
+    'it is seen which rows changed.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.relation IS 'Oid of the table when it was kept.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.only_this IS
+    'Whether tables that inherit from it are left out, for they are kept apart.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.table_schema IS 'Its schema then.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.table_name IS 'Its name then.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.what IS
+    'How it was destroyed: as in migration_destroyed_values.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.columns IS
+    'Which columns are kept, and how: see archive_columns(). A column with number 3 is c3 there.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.key_columns IS
+    'By which columns its rows are found again; NULL: by none.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.hashed IS
+    'Of which columns the hash h is, by which it is seen whether a row is as the migration left it.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.data IS
+    'The table of schema migrollback_archive that holds them; NULL: they could not be read.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.rows IS 'How many rows are kept.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.bytes IS 'What they take.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.keys_changed IS
+    'Whether the migration changed keys: n1 ... are the new ones.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.why_not IS
+    'Why this was not kept, or cannot be put back.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.sequences IS
+    'Where its sequences stood before and after.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.written_in IS
+    'The transaction''s numbers (xmin) that the migration left in rows that it wrote.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.restored_at IS
+    'When it was put back the last time.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.restored_in IS
+    'The number (xmin) of the transaction that put it back.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.restored IS 'How many rows are as they were since.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.conflicts IS
+    'How many rows were written since, and left as they were.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.differing IS
+    'How many rows are not as they were, although they were put back.';
+COMMENT ON COLUMN migrollback_schema.migration_archived_tables.failure IS 'Why it could not be put back.';

@@ -11,6 +11,8 @@ DROP TABLE IF EXISTS migrollback_schema.migration_policies;
 DROP TABLE IF EXISTS migrollback_schema.migration_event_gate;
 DROP TABLE IF EXISTS migrollback_schema.migration_gate;
 DROP TABLE IF EXISTS migrollback_schema.migration_states;
+DROP TABLE IF EXISTS migrollback_schema.migration_archived_tables;
+DROP TABLE IF EXISTS migrollback_schema.migration_archives;
 DROP TABLE IF EXISTS migrollback_schema.migration_snapshots;
 DROP TABLE IF EXISTS migrollback_schema.migration_events;
 DROP TABLE IF EXISTS migrollback_schema.migration_system_files;

@@ -92,6 +92,8 @@ BEGIN
                       UNION ALL SELECT l.ctid, l.xmin FROM migrollback_schema.migration_policies l
                       UNION ALL SELECT g.ctid, g.xmin FROM migrollback_schema.migration_gate g
                       UNION ALL SELECT w.ctid, w.xmin FROM migrollback_schema.migration_event_gate w
+                      UNION ALL SELECT a.ctid, a.xmin FROM migrollback_schema.migration_archives a
+                      UNION ALL SELECT t.ctid, t.xmin FROM migrollback_schema.migration_archived_tables t
                       UNION ALL SELECT e.ctid, e.xmin FROM migrollback_schema.migration_events e) r);
     END IF;
     RETURN (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid),

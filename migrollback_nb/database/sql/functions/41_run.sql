@@ -319,6 +319,7 @@ BEGIN
                                  pg_stat_get_xact_tuples_deleted(c.oid) - coalesce(
                                      (written_before #>> ARRAY[c.oid::text, '2'])::bigint, 0) AS deleted
                           FROM pg_class c WHERE c.relkind = 'r' AND c.oid >= 16384 AND c.relpersistence <> 't'
+                           AND c.relnamespace IS DISTINCT FROM to_regnamespace('migrollback_archive')
                            AND c.oid <> ALL (our_tables)) w
                     WHERE w.inserted > 0 OR w.updated > 0 OR w.deleted > 0), '{}');
             END IF;

@@ -82,6 +82,8 @@ DECLARE
     unclear   boolean;
     path_touched boolean := false;
     loss_refusal text;
+    to_restore bigint;                  -- archive of what its up migration destroyed
+    archive   bigint;                   -- of what its rollback destroys
     accepted  jsonb;                    -- losses that are known, and accepted
     approval_refusal text;
     approved  jsonb;                    -- by whom, or that the glass was broken
@@ -168,6 +170,10 @@ BEGIN
                     EXIT WHEN refusal IS NOT NULL;
                     sqls := sqls || planned.rollback_sql;
                     CONTINUE WHEN dry_run;
+                    to_restore := migrollback_schema.prepare_archive(migrollback_schema.archive_of_migration(
+                        migration, 'apply'));
+                    archive := migrollback_schema.begin_rollback_archive(migration, otherwise_path, session_path,
+                                                                         session_settings);
                     outcome := migrollback_schema.run_migration_sql(
                         migrollback_schema.migration_rollback_statements(planned.rollback_sql, planned.metadata),
                         migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path),
@@ -205,8 +211,10 @@ BEGIN
                     END IF;
                     outcome := outcome || coalesce(approved, '{}');
                     IF NOT is_system THEN
+                        outcome := outcome || migrollback_schema.end_rollback_archive(archive, to_restore);
                         PERFORM migrollback_schema.mark_rolled_back(migration, attempt_id,
                             migrollback_schema.reason_with_broken_glass(reason, approved), client, outcome);
+                        PERFORM migrollback_schema.set_archive_event(archive, migration);
                         IF snapshot_each AND migration <> names[cardinality(names)] THEN
                             PERFORM migrollback_schema.create_migration_snapshot(migration, NULL::text,
                                 'after rollback', ARRAY[migration], client);

@@ -16,6 +16,7 @@ DECLARE
     shared  jsonb;                      -- roles, settings ... from before
     destroyed jsonb;                    -- what its text destroys, counted
     hint    text;
+    archive bigint;                     -- what is kept of that
     is_whole boolean := false;          -- it came to its end, and nothing of it was undone
     path_touched boolean := false;
 BEGIN
@@ -40,6 +41,9 @@ BEGIN
         IF cardinality(statements) > 0 THEN
             destroyed := migrollback_schema.count_destroyed_values(metadata -> 'destroys', statements,
                                                                    apply_migration.search_path);
+            archive := migrollback_schema.begin_archive(
+                name, 'apply', metadata -> 'destroys', statements, apply_migration.search_path,
+                apply_migration.session_path, apply_migration.session_settings);
         END IF;
         -- Not guarded: an up part may grant rights on this system, or upgrade it; the guard is for what undoes.
         outcome := migrollback_schema.run_migration_sql(statements, search_path, apply_migration.session_path,
@@ -50,6 +54,7 @@ BEGIN
         IF outcome ? 'sqlstate' THEN
             RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
         END IF;
+        outcome := outcome || jsonb_strip_nulls(jsonb_build_object('archive', migrollback_schema.end_archive(archive)));
         IF cardinality(statements) > 0 THEN
             PERFORM migrollback_schema.record_migration_objects(name, before.since, before.counts, before.written);
         END IF;
@@ -67,6 +72,7 @@ BEGIN
             'deploy', metadata ->> 'deploy',
             'shared_changes', migrollback_schema.shared_changes(shared),
             'ledger', migrollback_schema.record_in_deploy_ledger(name, version, statements, metadata, search_path))));
+        PERFORM migrollback_schema.set_archive_event(archive, name);
         IF coalesce(current_setting('migrollback.dependencies', true), '') <> 'client' THEN
             PERFORM migrollback_schema.search_migration_dependencies(name, apply_migration.client);
         END IF;
@@ -79,7 +85,9 @@ BEGIN
             outcome := jsonb_strip_nulls(jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM,
                                                             'hint', nullif(hint, '')));
     END;
-    IF outcome ? 'sqlstate' THEN
+    IF outcome ->> 'sqlstate' IN ('MR040', 'MR041') THEN       -- it was not to run without an archive
+        RETURN QUERY SELECT false, outcome ->> 'message';
+    ELSIF outcome ? 'sqlstate' THEN
         PERFORM migrollback_schema.add_migration_event(
             'apply_failed', name, attempt_id, NULL::text, client,
             outcome || jsonb_strip_nulls(jsonb_build_object('deploy', metadata ->> 'deploy')));

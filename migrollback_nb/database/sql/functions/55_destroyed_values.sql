@@ -390,7 +390,7 @@ BEGIN
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
          WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384 AND c.oid <> ALL (our_tables) AND c.relpersistence <> 't'
-           AND n.nspname !~ '^pg_'
+           AND n.nspname !~ '^pg_' AND n.nspname <> 'migrollback_archive'
          GROUP BY c.oid, n.nspname
     LOOP
         counted := NULL;

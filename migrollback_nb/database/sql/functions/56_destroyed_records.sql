@@ -75,7 +75,8 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $fu
                AS deleted
           FROM pg_class c
          WHERE c.relkind = 'r' AND c.oid >= 16384 AND c.relpersistence <> 't'
-           AND c.relnamespace <> 'pg_toast'::regnamespace) w
+           AND c.relnamespace <> 'pg_toast'::regnamespace
+           AND c.relnamespace IS DISTINCT FROM to_regnamespace('migrollback_archive')) w
      WHERE w.updated > 0 OR w.deleted > 0
 $function$;
 COMMENT ON FUNCTION migrollback_schema.rows_written_in_transaction() IS
@@ -353,7 +354,8 @@ BEGIN
                    'effect', 'values_not_restored', 'identity', g.identity, 'rows', g.rows, 'detail', g.detail,
                    'migration', NULL, 'known_by', CASE WHEN g.counted THEN 'catalog' ELSE 'text' END)
                    ORDER BY g.place, g.identity), '[]')
-        FROM (SELECT d.identity, CASE WHEN bool_or(d.rows IS NULL) THEN NULL ELSE max(d.rows) END AS rows,
+        FROM (SELECT d.identity, CASE WHEN bool_or(v.left_over IS NOT NULL) THEN max(v.left_over)
+                                      WHEN bool_or(d.rows IS NULL) THEN NULL ELSE max(d.rows) END AS rows,
                      bool_or(d.estimated) AS estimated, bool_or(d.source = 'apply') AS counted,
                      min(d.statement_number) AS place, bool_or(w.again) OR NOT bool_or(d.certain) AS perhaps,
                      CASE WHEN bool_or(d.certain) THEN '' ELSE 'perhaps ' END
@@ -366,7 +368,10 @@ BEGIN
                                    WHERE e ->> 1 IN ('insert', 'update')
                                      AND e ->> 3 = i.parts[2] AND coalesce(e ->> 2, i.parts[1]) = i.parts[1]) AS again
                      FROM (SELECT parse_ident(d.identity, false) AS parts) i) w
+               CROSS JOIN LATERAL (SELECT migrollback_schema.left_of_archived(
+                                              d.migration_name, d.what, d.identity) AS left_over) v
                WHERE d.migration_name = migration_values_not_restored.name AND d.rows IS DISTINCT FROM 0
+                 AND v.left_over IS DISTINCT FROM 0
                  -- a proof of this very text says which do not come back
                  AND (proof.grade IS DISTINCT FROM 'loses_data' OR proof.effects = '[]'
                       OR proof.effects @> jsonb_build_array(jsonb_build_object('identity', d.identity)))

@@ -32,7 +32,7 @@ BEGIN
     ns AS MATERIALIZED (             -- an extension's own schema may hold what others put there
       SELECT n.oid, n.nspname, n.nspowner, n.nspacl, EXISTS (SELECT FROM ext WHERE classid = 'pg_namespace'::regclass
                                                              AND objid = n.oid) AS brought FROM pg_namespace n
-      WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'migrollback_archive')
         AND n.nspname <> ALL (coalesce(nullif(current_setting('migrollback.exclude_schemas', true), '')::text[], '{}'))
         -- where TimescaleDB keeps the chunks that it makes while rows come in
         AND NOT starts_with(n.nspname, '_timescaledb_')),

@@ -103,7 +103,8 @@ BEGIN
         SELECT c.oid, c.relkind, c.relispopulated, format('%I.%I', n.nspname, c.relname) AS identity
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'S', 'v', 'f') AND c.relpersistence <> 't'
-          AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> ALL (hidden)
+          AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'migrollback_archive')
+          AND n.nspname <> ALL (hidden)
           AND c.oid <> ALL (ours)
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                           AND d.deptype = 'e')),

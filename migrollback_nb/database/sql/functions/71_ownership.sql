@@ -40,9 +40,10 @@ BEGIN
            CASE WHEN w.kind IN ('index', 'statistics', 'sequence', 'comment')
                 THEN migrollback_schema.table_of_object(w.kind, w.identity, w.class_id, w.object_id) END
       FROM migrollback_schema.migration_catalog_writes(since, counts) w
-     WHERE written IS NULL
+     WHERE (w.identity <> 'migrollback_archive' AND w.identity !~ 'migrollback_archive\.')
+       AND (written IS NULL
        OR NOT written @> jsonb_build_array(jsonb_build_array(w.class_id, w.object_id, w.column_number,
-                                                             w.version::text));
+                                                             w.version::text)));
     GET DIAGNOSTICS recorded = ROW_COUNT;
     -- A column that changes its type has its indexes and constraints built anew: they are still the work of their
     -- creator.
@@ -70,7 +71,7 @@ RETURNS TABLE (kind text, identity text, class_id oid, object_id oid, column_num
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     WITH space AS MATERIALIZED (
         SELECT n.oid, quote_ident(n.nspname) AS id FROM pg_namespace n
-          WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'),
+          WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'migrollback_archive')),
     relation AS MATERIALIZED (
         SELECT c.oid, c.relkind, s.id || '.' || quote_ident(c.relname) AS id FROM pg_class c
           JOIN space s ON s.oid = c.relnamespace WHERE c.relkind <> 't')

@@ -119,7 +119,7 @@ BEGIN
     SELECT array_agg(c.oid), array_agg(c.oid::regclass::text), array_agg(c.relfilenode) INTO relations, titles, files
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'm', 'p', 'v', 'f', 'S') AND c.oid >= 16384 AND c.oid <> ALL (our_tables)
-       AND n.nspname !~ '^pg_(toast|temp)';
+       AND n.nspname !~ '^pg_(toast|temp)' AND n.nspname <> 'migrollback_archive';
     counts := (SELECT coalesce(jsonb_object_agg(w.oid, jsonb_build_array(w.updated, w.deleted)), '{}')
                FROM (SELECT t.oid, pg_stat_get_xact_tuples_updated(t.oid) AS updated,
                             pg_stat_get_xact_tuples_deleted(t.oid) AS deleted FROM unnest(relations) AS t (oid)) w
@@ -140,6 +140,8 @@ DECLARE
     emptied       jsonb;
     changes       jsonb;
     columns_after jsonb;
+    -- what was put back from an archive is no loss
+    known constant jsonb := migrollback_schema.with_restored_writes(counts, details);
 BEGIN
     sessions := (
         SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.waits DESC, s.pid), '[]')
@@ -155,9 +157,9 @@ BEGIN
     written := (
         SELECT coalesce(jsonb_agg(to_jsonb(w)), '[]')
         FROM (SELECT c.oid,
-                     pg_stat_get_xact_tuples_updated(c.oid) - coalesce((counts #>> ARRAY[c.oid::text, '0'])::bigint,
+                     pg_stat_get_xact_tuples_updated(c.oid) - coalesce((known #>> ARRAY[c.oid::text, '0'])::bigint,
                          0) AS updated,
-                     pg_stat_get_xact_tuples_deleted(c.oid) - coalesce((counts #>> ARRAY[c.oid::text, '1'])::bigint,
+                     pg_stat_get_xact_tuples_deleted(c.oid) - coalesce((known #>> ARRAY[c.oid::text, '1'])::bigint,
                          0) AS deleted
               FROM pg_class c WHERE c.oid = ANY (relations)) w
         WHERE w.updated > 0 OR w.deleted > 0);
@@ -342,6 +344,7 @@ BEGIN
             -- what the SQL made is gone again: no other session met it
             FROM lock l JOIN pg_class c ON c.oid = l.oid
             WHERE c.relnamespace <> 'pg_toast'::regnamespace AND c.oid <> ALL (our_tables)
+              AND c.relnamespace IS DISTINCT FROM to_regnamespace('migrollback_archive')
               AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid = ANY (our_tables)))
         SELECT coalesce(jsonb_agg(jsonb_build_object(
                    'relation', l.relation, 'kind', l.relkind, 'mode', migrollback_schema.lock_mode_words(l.mode),

@@ -84,13 +84,15 @@ RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $func
             WHEN every.one_changed_nothing THEN 'Rehearsal: the rollback SQL would run, but change nothing'
             ELSE 'Rehearsal: the rollback would succeed' END,
         'unchanged', success AND every.one_changed_nothing,
+        'restored', (SELECT jsonb_agg(d.value -> 'restored') FROM jsonb_each(details) d WHERE d.value ? 'restored'),
         'duration_ms', (SELECT round(sum((d.value ->> 'duration_ms')::numeric), 3) FROM jsonb_each(details) d),
         'failure', CASE WHEN NOT success THEN
             (details -> ended_at) - 'locks' - 'statement_ms' || jsonb_build_object('migration_name', ended_at) END)
     FROM (SELECT bool_and(d.value ? 'unchanged') AS one_changed_nothing FROM jsonb_each(details) d) every
 $function$;
 COMMENT ON FUNCTION migrollback_schema.rehearsal_outcome(text[], jsonb, text, boolean) IS
-    'How a rehearsal ended: success, message, unchanged, duration_ms, failure, unseen. details: of the events of the '
+    'How a rehearsal ended: success, message, unchanged, duration_ms, failure, unseen, restored (from archives). '
+    'details: of the events of the '
     'run; ended_at: the migration that it met. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_refusal(

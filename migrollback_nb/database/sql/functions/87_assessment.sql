@@ -88,7 +88,13 @@ BEGIN
     FOREACH name IN ARRAY names LOOP
         IF rehearsal IS NULL THEN
             effects := migrollback_schema.merged_effects(
-                effects, migrollback_schema.migration_loss_by_text(name, otherwise_path));
+                effects, (
+                    -- values that the archive replaces are no loss
+                    SELECT coalesce(jsonb_agg(e.value ORDER BY e.place), '[]')
+                      FROM jsonb_array_elements(migrollback_schema.migration_loss_by_text(name, otherwise_path))
+                           WITH ORDINALITY AS e (value, place)
+                     WHERE NOT (e.value ->> 'detail' = 'rewritten' AND coalesce(migrollback_schema.left_of_archived(
+                                    name, 'rewritten', e.value ->> 'identity') = 0, false))));
         END IF;
         effects := migrollback_schema.merged_effects(effects, migrollback_schema.system_rollback_losses(name));
         effects := migrollback_schema.merged_effects(effects, migrollback_schema.without_values_put_back(

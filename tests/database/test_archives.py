@@ -1,0 +1,131 @@
+"""Values that a migration destroys are kept in its own transaction, and its rollback puts them back."""
+
+import io
+
+import pytest
+from lossy_migrations import CASES
+
+import migrollback_nb as mr
+from migrollback_nb import cli
+
+CUSTOMERS = """
+    CREATE TABLE customers (id int PRIMARY KEY, email text, plan text, born timestamptz, code text, note varchar(10));
+    INSERT INTO customers SELECT n, n || '@example.org', CASE WHEN n % 2 = 0 THEN 'free' ELSE 'paid' END,
+        '2025-01-01 10:00+00', CASE WHEN n <= 10 THEN '00' || n ELSE n::text END, 'note'
+      FROM generate_series(1, 1000) AS n;
+"""
+
+
+@pytest.fixture
+def customers(db, session):
+    connection = session()
+    connection.execute(CUSTOMERS)
+    return connection
+
+
+def rows(connection, columns="id, email, plan", table="customers"):
+    return connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1").fetchall()
+
+
+def test_dropped_and_updated_values_come_back(db, write, customers):
+    before = rows(customers)
+    write(
+        "001_up",
+        "ALTER TABLE customers DROP COLUMN email; UPDATE customers SET plan = 'free' WHERE plan = 'paid';",
+        "ALTER TABLE customers ADD COLUMN email text;",
+    )
+    kept = db.apply("001_up", archive=True).archived[0]
+    assert (kept.tables, kept.rows, kept.complete) == (("public.customers",), 1500, True)
+    assert db.check("001_up").assessment.verdict == "not_rehearsed"
+    assert db.rehearse("001_up").assessment.verdict == "ready"
+    result = db.rollback("001_up", confirm="001_up")
+    assert rows(customers) == before
+    assert result.verification.verdict == "restored"
+    assert result.to_dict()["conflicts"] == []
+
+
+def test_what_was_written_since_is_a_conflict(db, write, customers):
+    before = rows(customers)
+    write("001_up", "UPDATE customers SET plan = 'free' WHERE plan = 'paid';", "SELECT 1;")
+    db.apply("001_up", archive=True)
+    customers.execute("UPDATE customers SET plan = 'gold' WHERE id IN (7, 8)")
+    customers.execute("UPDATE customers SET note = 'x' WHERE id = 9")
+    customers.execute("DELETE FROM customers WHERE id = 11")
+    result = db.rollback("001_up", confirm="001_up")
+    assert result.to_dict()["conflicts"] == [{"table": "public.customers", "keys": [7, 9, 11], "count": 3}]
+    assert result.verification.verdict == "schema_restored"
+    assert [row for row in rows(customers) if row not in before] == [
+        (7, "7@example.org", "gold"),
+        (8, "8@example.org", "gold"),
+        (9, "9@example.org", "free"),
+    ]
+
+
+def run(dsn, folder, *words):
+    out, err = io.StringIO(), io.StringIO()
+    return cli.run([*words, "--dsn", dsn, "--dir", str(folder)], out, err), out.getvalue(), err.getvalue()
+
+
+def test_the_budget_is_asked_before_anything_runs(database_dsn, folder, write, customers):
+    write("001_up", "ALTER TABLE customers DROP COLUMN email;", "ALTER TABLE customers ADD COLUMN email text;")
+    before = rows(customers)
+    status, _, err = run(database_dsn, folder, "apply", "001_up", "--archive", "--archive-rows", "10")
+    assert status == 3, err
+    assert "would take 1000 rows" in err
+    assert rows(customers) == before
+
+
+def contents(connection, schema):
+    """Table -> its rows as text, columns in the order of their names, and where its sequences stand."""
+    found = {}
+    tables = connection.execute(
+        "SELECT c.relname, c.relkind FROM pg_class c WHERE c.relnamespace = %s::regnamespace"
+        " AND c.relkind IN ('r', 'p', 'S') ORDER BY 1",
+        (schema,),
+    )
+    for name, kind in tables.fetchall():
+        if kind == "S":
+            found[name] = connection.execute(f'SELECT last_value, is_called FROM {schema}."{name}"').fetchall()
+            continue
+        columns = connection.execute(
+            "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attname) FROM pg_attribute"
+            " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+            (f'{schema}."{name}"',),
+        ).fetchone()[0]
+        rows = connection.execute(f'SELECT ROW({columns})::text FROM ONLY {schema}."{name}" ORDER BY 1')
+        found[name] = rows.fetchall() if kind == "r" else []
+    return found
+
+
+@pytest.mark.parametrize("part", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 5))])
+def test_lossy_migrations(part, db, write, session):
+    connection = session()
+    wrong = {}
+    for number, case in enumerate(CASES[part * 12 : part * 12 + 12], part * 12):
+        schema = f"s{number}"
+        connection.execute(f"CREATE SCHEMA {schema}; " + case.setup.replace("{s}", schema))
+        before = contents(connection, schema)
+        name = f"{number:03}_case"
+        write(name, case.up.replace("{s}", schema), case.rollback.replace("{s}", schema))
+        try:
+            kept = db.apply(name, archive=True).archived
+            known = db.assess(name)
+            result = db.rollback(name, confirm=name)
+        except mr.MigrollbackError as error:
+            wrong[case.name] = str(error)[:600]
+            continue
+        after = contents(connection, schema)
+        differing = {
+            table: sum(a != b for a, b in zip(before[table], after.get(table, []), strict=False))
+            + abs(len(before[table]) - len(after.get(table, [])))
+            for table in before
+        }
+        if any(differing.values()) or result.verification.verdict != "restored" or known.losses:
+            wrong[case.name] = (
+                differing,
+                result.verification.message,
+                [one.words for one in kept],
+                [str(e) for e in known.losses],
+                result.restored and result.restored.message,
+            )
+    assert not wrong
