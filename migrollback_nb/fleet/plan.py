@@ -36,6 +36,13 @@ Status = Literal[
 Outcome = Literal["done", "refused", "failed", "unknown", "not started"]
 OUTCOMES: tuple[Outcome, ...] = ("done", "refused", "failed", "unknown", "not started")
 
+#: Verdict -> what is said of so many targets, the worst first.
+_HARMS = {
+    "loses": "lose rows or values",
+    "takes_others": "take from other migrations",
+    "harms": "harm",
+    "not_rehearsed": "not rehearsed",
+}
 _STATUS_OF: tuple[tuple[type[MigrollbackError], Status], ...] = (
     (ConnectionFailed, "unreachable"),
     (NotInstalled, "not_installed"),
@@ -146,6 +153,10 @@ class FleetPlan:
         what = "apply" if self.command == "apply" else "roll back"
         parts = [f"Would {what} in {many} of {len(self.rows)} targets, in {max(1, len(self.waves))} waves"]
         counts = {
+            what: sum(row.takes_part and row.verdict == verdict for row in self.rows)
+            for verdict, what in _HARMS.items()
+        }
+        counts |= {
             "done already": sum(row.outcome == "done" for row in self.rows),
             "refused": len(self.refused),
             "not asked": len(self.failed),

@@ -1,7 +1,7 @@
 // A fleet as a matrix: all targets and migrations, of which the page holds only those in view. Words are text, never markup. Loads nothing.
 const ROW = 24; // height of a row, as the style sheet says
 const CELL = 24; // width of a cell
-const HEAD = 132; // height of the names over the columns
+const HEAD = 180; // height of the names over the columns
 const SIDE = 300; // width of the names at the rows
 const BEYOND = 4; // cells that are held beside what is seen
 const MARKS = { a: ["✔", "applied", "good"], r: ["↩", "rolled back", "quiet"], f: ["✘", "failed", "bad"], " ": ["·", "not there", ""] };
@@ -85,7 +85,7 @@ function render({ model, el }) {
     row = Math.max(0, Math.min(row, height - 1));
     column = Math.max(0, Math.min(column, width - 1));
     const top = Math.max(0, Math.floor(grid.scrollTop / ROW) - BEYOND);
-    const bottom = Math.min(height, Math.ceil((grid.scrollTop + (grid.clientHeight || 380)) / ROW) + BEYOND);
+    const bottom = Math.min(height, Math.ceil((grid.scrollTop + (grid.clientHeight || 420)) / ROW) + BEYOND);
     const left = Math.max(0, Math.floor(grid.scrollLeft / CELL) - BEYOND);
     const right = Math.min(width, Math.ceil((grid.scrollLeft + (grid.clientWidth || 900)) / CELL) + BEYOND);
     const now = `${top} ${bottom} ${left} ${right}`;

@@ -12,7 +12,7 @@ from migrollback_nb.core import html
 from migrollback_nb.core.errors import MigrollbackError
 from migrollback_nb.fleet.results import FleetResult, TargetResult
 from migrollback_nb.panels.fleet_matrix import FleetMatrix
-from migrollback_nb.panels.pieces import FIELD, WIDE, box, row
+from migrollback_nb.panels.pieces import FIELD, box, row
 from migrollback_nb.panels.worker import LOCK, OneThread
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class FleetPanel(OneThread, widgets.VBox):  # type: ignore[misc]  # ipywidgets c
             description="Targets", placeholder="part of a name, or region=eu", style=FIELD
         )
         self.name_filter = widgets.Text(description="Migrations", placeholder="part of a name", style=FIELD)
-        self.differ_box = widgets.Checkbox(description="only what differs", indent=False, layout=WIDE)
+        self.differ_box = widgets.Checkbox(description="only what differs", indent=False, layout=_narrow())
         self.refresh_button = self._button("Refresh", "Ask all targets again", self.refresh)
         self.matrix = FleetMatrix(chosen=migration)
         self.matrix.layout = widgets.Layout(width="100%")
@@ -225,7 +225,7 @@ class FleetPanel(OneThread, widgets.VBox):  # type: ignore[misc]  # ipywidgets c
         self.plan_view = widgets.HTML()
         self.confirm_field = widgets.Text(description="Confirm", placeholder="the migration's name", style=FIELD)
         self.reason_field = widgets.Text(description="Reason", placeholder="goes into each audit log", style=FIELD)
-        self.loss_box = widgets.Checkbox(description="accept what is lost", indent=False, layout=WIDE)
+        self.loss_box = widgets.Checkbox(description="accept what is lost", indent=False, layout=_narrow())
         self.rollback_button = self._button("Roll back", "Roll back in all targets, wave after wave", self.rollback)
         self.rollback_button.button_style = "danger"
         self.missing_view = widgets.HTML()
@@ -251,11 +251,11 @@ class FleetPanel(OneThread, widgets.VBox):  # type: ignore[misc]  # ipywidgets c
             self.confirm_row,
             self.running_row,
             self.result_view,
-            self.resume_button,
+            row(self.resume_button),
         )
 
     def _button(self, description: str, tooltip: str, action: Callable[[], None]) -> Any:
-        button = widgets.Button(description=description, tooltip=tooltip, layout=WIDE)
+        button = widgets.Button(description=description, tooltip=tooltip, layout=_narrow())
         button.on_click(lambda _: action())
         return button
 
@@ -335,3 +335,8 @@ class FleetPanel(OneThread, widgets.VBox):  # type: ignore[misc]  # ipywidgets c
 
     def __repr__(self) -> str:
         return f"<FleetPanel of {len(self.fleet)} targets; run the cell to use it>"
+
+
+def _narrow() -> Any:
+    """A layout as wide as its words; one for each control, for some are hidden."""
+    return widgets.Layout(width="auto")

@@ -34,7 +34,8 @@ def test_the_matrix_has_all_and_filters_it(panel, databases):
 
 def test_from_plan_to_result(panel, databases):
     assert panel.missing.startswith("Plan it first")
-    assert panel.plan_button.disabled
+    assert (panel.plan_button.disabled, panel.plan_button.layout.display) == (True, None)
+    assert panel.resume_button.layout.display == "none"
     panel.matrix._select(NAME)
     assert not panel.plan_button.disabled
     panel.plan_button.click()
