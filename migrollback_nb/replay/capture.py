@@ -19,7 +19,8 @@ from migrollback_nb.core.text import first_few
 from migrollback_nb.files.formats.program import ProgramFile
 from migrollback_nb.files.migration import CAPTURED
 from migrollback_nb.replay import definitions, ledger_rows, tool_runs
-from migrollback_nb.replay.render import Rendered, write
+from migrollback_nb.replay.render import write
+from migrollback_nb.replay.rendered import Rendered
 from migrollback_nb.replay.scratch import scratch
 from migrollback_nb.undo import ddl
 from migrollback_nb.undo.ddl.states import Schemas
