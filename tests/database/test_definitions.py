@@ -6,16 +6,11 @@ import re
 import every_kind
 import psycopg
 import pytest
+from every_kind import SCHEMA
 
 from migrollback_nb.cli import run
 from migrollback_nb.core.results import SchemaChange
 from migrollback_nb.undo.ddl.definitions import definitions
-
-#: Kinds whose CREATE is not written; they are shown as a snapshot has them.
-NOT_WRITTEN = (
-    "base type", "operator class", "operator family",
-    "text search configuration", "text search dictionary", "text search parser/template", "transform",
-)  # fmt: skip
 
 
 def test_a_rehearsal_a_verification_and_the_terminal_show_ddl(db, applied, database_dsn):
@@ -67,7 +62,7 @@ def test_each_kind_of_object_and_each_change_has_a_text_of_its_own(db, database_
     for one in db.diff(empty).definitions:
         assert one.change == "created" or one.kind in ("schema", None), one.heading
         assert one.new, one.heading
-        assert one.new.startswith("-- ") == (one.kind in NOT_WRITTEN), one.heading
+        assert not one.new.startswith("-- "), one.heading
     full = db.snapshot("full")
     with psycopg.connect(database_dsn) as connection:
         for since, statement in every_kind.CHANGES:
@@ -81,3 +76,36 @@ def test_each_kind_of_object_and_each_change_has_a_text_of_its_own(db, database_
             for one in definitions(changes):
                 assert one.old != one.new, (statement, one.heading)
                 assert any(line[0] in "+-" for line in one.lines()), statement
+
+
+def test_every_kind_is_shown_as_a_statement(db, session):
+    before = db.snapshot("before")
+    session().execute(SCHEMA)
+    found = db.diff(before).definitions
+    assert len({one.kind for one in found}) > 30
+    assert [f"{one.kind} {one.identity}\n{one.new}" for one in found if one.new.startswith("-- ")] == []
+    texts = "\n".join(one.new for one in found)
+    for words in (
+        "CREATE TYPE plain.base (\n    INPUT = plain.base_in,\n    OUTPUT = plain.base_out,\n    INTERNALLENGTH = 4,",
+        'CREATE OPERATOR CLASS "Weird ""name"."Class" FOR TYPE integer USING btree FAMILY "Family" AS',
+        "ADD\n    OPERATOR 1 <(integer,integer),",
+        'CREATE TEXT SEARCH CONFIGURATION plain."Configuration" (PARSER = "default");',
+        "ADD MAPPING FOR asciiword WITH simple;",
+        "TEMPLATE = simple,\n    stopwords = 'english'",
+        "START = prsd_start",
+        "LEXIZE = dsimple_lexize",
+        'CREATE TRANSFORM FOR integer LANGUAGE "Own" (\n    FROM SQL WITH FUNCTION prsd_lextype(internal)',
+    ):
+        assert words in texts, words
+
+
+def test_what_changed_of_a_rare_kind_is_shown_by_its_statement(db, session):
+    session().execute(SCHEMA)
+    before = db.snapshot("before")
+    session().execute(
+        'ALTER TEXT SEARCH CONFIGURATION plain."Configuration" DROP MAPPING FOR uint;'
+        ' ALTER OPERATOR FAMILY "Weird ""name"."Family" USING btree ADD FUNCTION 4 (int, int) btequalimage(oid)'
+    )
+    lines = db.diff(before).unified()
+    assert '-ALTER TEXT SEARCH CONFIGURATION plain."Configuration" ADD MAPPING FOR uint WITH simple;' in lines
+    assert "+    FUNCTION 4 (integer, integer) btequalimage;" in lines

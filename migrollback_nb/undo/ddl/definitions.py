@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from migrollback_nb.undo.ddl.create import create_steps
 from migrollback_nb.undo.ddl.grants import as_grants, grant_steps
 from migrollback_nb.undo.ddl.objects import ROUTINES, TABLES, Definition, Step, is_not_null, is_of_identity
 from migrollback_nb.undo.ddl.quoting import argument_types, literal
+from migrollback_nb.undo.ddl.shown_only import shown_only
 from migrollback_nb.undo.ddl.states import Schemas
 
 #: Kinds that are part of another object, or say something of one.
@@ -228,7 +230,10 @@ def _ended(steps: Iterable[Step]) -> str:
 
 
 def _plain(one: SchemaChange, d: Definition) -> str:
-    """What has no DDL, as it stands in the snapshot."""
+    """What no statement of ours creates: as PostgreSQL writes it, else as it stands in the snapshot."""
+    with suppress(*_LACKING):
+        if (text := shown_only(one.kind, one.identity, d)) is not None:
+            return text
     return "\n".join(
         [f"-- {one.kind} {one.identity}", *(f"--     {name}: {_value(v)}" for name, v in sorted(d.items()))]
     )
