@@ -9,6 +9,7 @@ import ipywidgets as widgets
 from migrollback_nb.core import html
 from migrollback_nb.core.times import show_time
 from migrollback_nb.panels.pieces import FIELD, WIDE, box, row
+from migrollback_nb.panels.standing import StillThere
 from migrollback_nb.panels.view import View
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ class ResolveView(View):
             "Record that it is rolled back, by hand. Runs no SQL of the migration",
             lambda: self._resolve("rolled_back"),
         )
+        self.force_view = widgets.HTML()
+        self.force_box = widgets.Checkbox(
+            description="record it as rolled back all the same: what still stands stays, and the audit log keeps what",
+            indent=False,
+            layout=widgets.Layout(width="100%"),
+        )
+        self.force_box.add_class("migrollback-tick")
+        self.force_box.observe(lambda _: self._draw(), "value")
         for button in (self.as_applied_button, self.as_rolled_back_button):
             button.layout.width = "auto"
         self.failed_field.observe(lambda _: self._draw(), "value")
@@ -46,6 +55,8 @@ class ResolveView(View):
                 self.failed_view,
                 self.failed_field,
                 self.found_field,
+                self.force_view,
+                self.force_box,
                 row(self.as_applied_button, self.as_rolled_back_button),
             ),
             layout=widgets.Layout(overflow="visible"),
@@ -65,13 +76,35 @@ class ResolveView(View):
         self.failed_field.disabled = self.found_field.disabled = waits
         ready = not waits and bool(shared.findings.strip())
         self.as_applied_button.disabled = self.as_rolled_back_button.disabled = not ready
+        self._show_force(waits)
         self.failed_field.layout.display = None if len(names) > 1 else "none"
         self.step.layout.display = None if names else "none"
+
+    def _show_force(self, waits: bool) -> None:
+        """Ask for a tick where the engine refused because something still stands, and only of that migration."""
+        error = self.shared.error
+        name = self.failed_field.value
+        asked = isinstance(error, StillThere) and error.migration_name in (None, name)
+        if not asked and not self.shared.busy:
+            self.force_box.value = False
+        self._write(self.force_view, _still_there_html, error if asked else None)
+        self.force_box.disabled = waits
+        self.force_box.layout.display = None if asked else "none"
+        self.as_rolled_back_button.description = (
+            "Resolve as rolled back, with that left" if self.force_box.value else "Resolve as rolled back"
+        )
 
     def _resolve(self, status: str) -> None:
         name = self.failed_field.value
         if name is not None:
-            self.shared.resolve(name, status)
+            self.shared.resolve(name, status, force=status == "rolled_back" and self.force_box.value)
+
+
+def _still_there_html(error: StillThere | None) -> str:
+    """Why it is not recorded, beside the tick that asks for it all the same."""
+    if error is None:
+        return ""
+    return box(f"<b>Refused, nothing was changed:</b> {html.escape(error.reason)}", html.CAREFUL, role="alert")
 
 
 def failed_html(failed: Sequence[dict[str, Any]], chosen: str | None) -> str:  # called with the facts in order

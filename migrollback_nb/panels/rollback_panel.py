@@ -13,6 +13,7 @@ from migrollback_nb.panels.lost_rows_view import LostRowsView
 from migrollback_nb.panels.panel import ChoiceView, OutcomeView, Panel, RunningView, TargetView
 from migrollback_nb.panels.pieces import FIELD, WIDE, heading, row
 from migrollback_nb.panels.resolve_view import ResolveView
+from migrollback_nb.panels.standing import StillThere
 from migrollback_nb.panels.view import View
 
 _OPEN = widgets.Layout(overflow="visible")
@@ -194,6 +195,7 @@ class RollbackPanel(Panel):
         self.confirming = ConfirmPanel(shared, framed=False)
         self.running, self.resolving = RunningView(shared), ResolveView(shared)
         # right below the failure, else on top: some rollback failed before
+        self._is_late = False
         self.early, self.late = widgets.VBox(layout=_OPEN), widgets.VBox(layout=_OPEN)
         # Cancel stands beside the button of what runs
         self.above, self.below = widgets.VBox(layout=_OPEN), widgets.VBox(layout=_OPEN)
@@ -220,7 +222,11 @@ class RollbackPanel(Panel):
         )
 
     def _show(self) -> None:
-        rolls, failed = self.shared.doing == "rollback", isinstance(self.shared.error, RollbackFailed)
+        rolls, error = self.shared.doing == "rollback", self.shared.error
+        # it does not go away under the hand that resolves
+        if not isinstance(error, StillThere) and (not self.shared.busy or rolls):
+            self._is_late = isinstance(error, RollbackFailed)
+        failed = self._is_late
         for place, one, is_here in (
             (self.above, self.running, not rolls),
             (self.below, self.running, rolls),

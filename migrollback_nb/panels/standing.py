@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrollback_nb.core.errors import RehearsalStopped
+from migrollback_nb.core.errors import Refused, RehearsalStopped
 from migrollback_nb.core.results.verdict_cards import CANCELED
 
 if TYPE_CHECKING:
@@ -19,6 +19,17 @@ class RehearsalCancelled(RehearsalStopped):
             f"nothing is known of the rollback of {chosen}, and nothing was changed",
             migration_name=None,
             hint="Rehearse again when no one is in the way, or on a copy.",
+        )
+
+
+class StillThere(Refused):
+    """A migration is not rolled back: something that it created still stands. A person may say so all the same."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(
+            refused.reason,
+            migration_name=refused.migration_name,
+            hint="Drop it by hand, or resolve as applied and roll the migration back; or tick what is asked for here.",
         )
 
 

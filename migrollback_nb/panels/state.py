@@ -21,7 +21,7 @@ from migrollback_nb.core.results.assessment import LOSSES
 from migrollback_nb.core.results.verdict_cards import best_card
 from migrollback_nb.database.settings import milliseconds
 from migrollback_nb.display.graph.facts import GraphFacts
-from migrollback_nb.panels.standing import RehearsalCancelled, standing_of, was_cancelled
+from migrollback_nb.panels.standing import RehearsalCancelled, StillThere, standing_of, was_cancelled
 from migrollback_nb.panels.worker import LOCK, Worker
 
 if TYPE_CHECKING:
@@ -317,14 +317,23 @@ class SharedState(Worker, State):
 
         self.start("Installing the rollback system", work)
 
-    def resolve(self, name: str, status: str) -> None:
-        """Record how a failed migration stands, and the `findings`. Writes the history; runs no SQL of it."""
+    def resolve(self, name: str, status: str, *, force: bool = False) -> None:
+        """Record how a failed migration stands, and the `findings`. Writes the history; runs no SQL of it.
+
+        `force`: as rolled back although something that it created still stands.
+        """
         if not (findings := self.findings.strip()):
             raise UsageError("Say what was found and done: it goes into the audit log")
 
         def work() -> dict[str, Any]:
             self._connected()
-            self.db.resolve(name, status=status, reason=findings)
+            try:
+                self.db.resolve(name, status=status, reason=findings, force=force)
+            except Refused as refused:
+                # dependents are named in a field of their own; what is left is what still stands
+                if status == "rolled_back" and not refused.dependents:
+                    raise StillThere(refused) from refused
+                raise
             return {"findings": "", **self._read(self._found)}
 
         self.start(f"Resolving {name} as {status.replace('_', ' ')}", work)

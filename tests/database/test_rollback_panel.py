@@ -289,6 +289,30 @@ def test_a_failing_rollback_is_undone_and_shown(shop: mr.Migrations) -> None:
     assert shop.events("005_broken").iloc[-1]["reason"] == "INC-3: nothing is gone"
 
 
+def test_what_still_stands_is_recorded_as_rolled_back_by_a_tick_only(shop: mr.Migrations) -> None:
+    panel = RollbackPanel(shop)
+    preview(panel, "005_broken")
+    confirm(panel)
+    assert panel.wait(60)
+    assert panel.late.children == (panel.resolving,)
+    box = part(panel, "force_box")
+    assert box.layout.display == "none", "nothing was refused yet"
+    part(panel, "found_field").value = "INC-4: it stays, and is dropped next week"
+    click(panel, "as_rolled_back")
+    assert isinstance(panel.error, mr.Refused)
+    assert status(shop, "005_broken") == "failed"
+    assert (box.layout.display, box.value) == (None, False)
+    assert "public.broken" in part(panel, "force_view").value
+    assert "--force" not in texts(panel), "the panel has a tick for it"
+    assert panel.late.children == (panel.resolving,), "it stays where it is"
+    box.value = True
+    click(panel, "as_rolled_back")
+    assert panel.error is None
+    assert (status(shop, "005_broken"), exists(shop, "broken")) == ("rolled_back", True)
+    assert "broken" in str(shop.events("005_broken", details=True).iloc[-1]["details"])
+    assert box.value is False
+
+
 def test_a_cancelled_rehearsal_says_nothing_of_the_rollback(
     shop: mr.Migrations, session: Callable[..., psycopg.Connection]
 ) -> None:
