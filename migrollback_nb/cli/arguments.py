@@ -132,7 +132,12 @@ LIST = (*select("only what a selector means"), _SYSTEM, _WIDE)
 DEPLOYS = (_WIDE,)
 
 ROLES = (_WIDE,)
-_KIND = argument("kind", metavar="KIND", choices=("auditor", "operator"), help="auditor or operator")
+_KIND = argument(
+    "kind",
+    metavar="KIND",
+    choices=("auditor", "operator", "approver", "requester"),
+    help="auditor, operator, approver or requester",
+)
 GRANT = (_KIND, argument("role", metavar="ROLE", help="the database role, as it stands in pg_roles"))
 
 VERIFY_ROLLBACK = (

@@ -417,7 +417,7 @@ _TABLE = (
     ),
     Command(
         name="grant",
-        help="let a role audit (read everything) or operate (roll back what is registered)",
+        help="let a role audit (read everything), operate (roll back what is registered), approve or request",
         more="As the owner of the system. Each is an event of the audit log.",
         task="set up",
         example="migrollback grant operator alice",
@@ -436,7 +436,7 @@ _TABLE = (
     ),
     Command(
         name="roles",
-        help="list the roles that may audit or operate",
+        help="list the roles that may audit, operate, approve or request",
         task="set up",
         example="migrollback roles",
         arguments=arguments.ROLES,

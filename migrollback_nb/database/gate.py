@@ -96,6 +96,26 @@ class Gate:
         taken = next(iter(found[0].values()))
         return None if taken is None else str(taken)
 
+    def rehearse(
+        self,
+        names: Sequence[str],
+        *,
+        consent: bool,
+        max_stall_ms: int | None,
+        lock_timeout: str | None,
+        statement_timeout: str,
+    ) -> Row:
+        """The report of rehearse_through_gate(). Writes one event, and undoes what ran."""
+        call = self._session.call_text(
+            "rehearse_through_gate",
+            names=list(names),
+            consent=consent,
+            client=self._session.client,
+            max_stall_ms=max_stall_ms,
+        )
+        found = self._session.transact(call, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
+        return cast(Row, next(iter(found[0][0].values())))
+
     def verify(self, name: str) -> Row:
         """The row of verify_through_gate(). Writes the event verified, and a snapshot where none was taken since."""
         return self._session.call_in_transaction("verify_through_gate", name=name, client=self._session.client)[0]

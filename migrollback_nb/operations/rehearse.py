@@ -12,6 +12,7 @@ from migrollback_nb.core.results.assessment import Assessment
 from migrollback_nb.core.results.foreseen import Foreseen
 from migrollback_nb.database.rehearsal_report import add_broken, broken_bodies, from_report, place_of_error, refusal
 from migrollback_nb.database.rehearsals import STATEMENT_TIMEOUT
+from migrollback_nb.database.settings import milliseconds
 from migrollback_nb.files.stored_effects import refuse_hidden_effects
 from migrollback_nb.operations import rejection, stored_sql
 
@@ -110,6 +111,10 @@ def rehearse(
     will_lock = None if locks is None else Foreseen.from_dict(locks)
     if foreseen is not None and will_lock is not None:
         foreseen(will_lock)
+    if database.session.rights.through_gate:
+        return _through_gate(
+            database, names, consent, lock_timeout=lock_timeout, statement_timeout=timeout, max_stall=stall
+        )
     run = database.rehearsals.rehearse(
         names, consent=consent, lock_timeout=lock_timeout, statement_timeout=timeout, max_stall=stall
     )
@@ -132,6 +137,42 @@ def rehearse(
         blocked_by=run.blocked_by,
         assessment=Assessment.from_row(names[-1], assessed),
         foreseen=will_lock,
+    )
+    from migrollback_nb.undo.ddl.definitions import with_definitions
+
+    return replace(found, diff=with_definitions(found.diff))
+
+
+def _through_gate(
+    database: Database,
+    names: Sequence[str],
+    consent: bool,
+    *,
+    lock_timeout: str | None,
+    statement_timeout: str,
+    max_stall: str,
+) -> Rehearsal:
+    """As `rehearse`, for an operator: the database records it, and who would wait is foreseen, not watched. Writes."""
+    report = database.gate.rehearse(
+        names,
+        consent=consent,
+        max_stall_ms=milliseconds(max_stall, option="max_stall") or None,
+        lock_timeout=lock_timeout,
+        statement_timeout=statement_timeout,
+    )
+    if report.get("refused"):
+        raise refusal(report)
+    facts = database.gate.facts(names)
+    found = from_report(
+        report,
+        sql={row["migration_name"]: row["sql_executed"] or "" for row in facts.dry_run},
+        target=database.target,
+        notices=list(database.session.notices),
+        where="on the target itself",
+        position=None,
+        blocked_by="",
+        assessment=None if facts.assessment is None else Assessment.from_row(names[-1], facts.assessment),
+        foreseen=None if facts.foreseen is None else Foreseen.from_dict(facts.foreseen),
     )
     from migrollback_nb.undo.ddl.definitions import with_definitions
 

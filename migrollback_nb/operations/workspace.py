@@ -466,8 +466,9 @@ class Workspace(ArchiveMethods, Approving):
 
         Parameters
         ----------
-        kind : {'auditor', 'operator'}
-            An auditor reads everything and changes nothing; an operator rehearses and rolls back what is registered.
+        kind : {'auditor', 'operator', 'approver', 'requester'}
+            An auditor reads everything and changes nothing; an operator rehearses and rolls back what is registered;
+            an approver approves what others request, a requester asks.
         role : str
             The database role, as it stands in pg_roles.
 

@@ -1,10 +1,13 @@
 """Auditors read everything and change nothing; operators execute what is registered, and have no other right."""
 
+import io
+
 import psycopg
 import pytest
 from watching import exists, value
 
 import migrollback_nb as mr
+from migrollback_nb import cli
 
 UP, DOWN = "CREATE TABLE t (a int);", "DROP TABLE t;"
 CALL = "SELECT success, message FROM public.execute_migration_rollback('001_t', reason => 'INC-1')"
@@ -140,7 +143,7 @@ def test_roles_are_granted_listed_and_revoked(db, people, session):
     ("kind", "role", "said"),
     [
         ("auditor", "nobody_here", "there is no role nobody_here"),
-        ("boss", "postgres", "a role is granted to be auditor or operator, not boss"),
+        ("boss", "postgres", "a role is granted to be approver or auditor or operator or requester, not boss"),
         ("auditor", "postgres", "postgres may do all of it already: it is a superuser"),
     ],
 )
@@ -179,3 +182,76 @@ def test_a_system_that_is_dropped_and_made_again_is_closed(db, people, session, 
     assert db.roles().empty
     assert not value(session(), "SELECT EXISTS (SELECT FROM migration_grants() g WHERE g.grantee <> g.owner)")
     assert db.grant("operator", people["bob"]).changed
+
+
+def test_an_operator_rehearses_and_only_the_event_stays(session, applied, people, db_of):
+    applied("001_t", UP + "INSERT INTO t VALUES (1);", DOWN)
+    grant(session(), "operator", people["bob"])
+    rehearsed = db_of("bob").rehearse("001_t")
+    assert rehearsed.success
+    assert [(loss.relation, loss.rows) for loss in rehearsed.rows] == [("public.t", 1)]
+    assert rehearsed.assessment.verdict == "loses"
+    assert exists(session(), "t")
+    told = "SELECT database_user FROM migration_events WHERE event = 'rehearsed'"
+    assert session().execute(told).fetchall() == [(people["bob"],)]
+
+
+def test_an_operator_works_in_the_terminal(session, applied, people, database_dsn, folder):
+    applied("001_t", UP, DOWN)
+    grant(session(), "operator", people["bob"])
+    where = ["--dsn", psycopg.conninfo.make_conninfo(database_dsn, user=people["bob"]), "--dir", str(folder)]
+
+    def run(*words):
+        out, err = io.StringIO(), io.StringIO()
+        return cli.run([*words, *where], out, err), out.getvalue() + err.getvalue()
+
+    assert run("check", "001_t")[0] == 0
+    assert run("plan", "001_t")[0] == 0
+    assert run("rollback", "001_t", "--dry-run")[0] == 0
+    assert run("rehearse", "001_t")[0] == 0
+    for words in (["history"], ["list"], ["events"], ["roles"], ["snapshots"], ["deps"]):
+        status, said = run(*words)
+        assert status == 1, words
+        assert f"migrollback grant auditor {people['bob']}" in said
+    for words in (["register", "001_t"], ["apply"], ["sync"], ["snapshot", "001_t"], ["grant", "operator", "x"]):
+        status, said = run(*words)
+        assert status == 1, (words, said)
+        assert "is an operator" in said, words
+    status, said = run("rollback", "001_t", "--confirm", "001_t", "--reason", "INC-1")
+    assert status == 0, said
+    assert not exists(session(), "t")
+
+
+def test_an_auditor_reads_everything_and_changes_nothing(session, applied, people, database_dsn, folder):
+    applied("001_t", UP, DOWN)
+    applied("002_u", "CREATE TABLE u (a int);", "DROP TABLE u;", depends_on=["001_t"])
+    session().execute("SELECT create_migration_snapshot('001_t')")
+    (folder / "003_new.sql").write_text("CREATE TABLE n ();", encoding="utf-8")
+    grant(session(), "auditor", people["bob"])
+    where = ["--dsn", psycopg.conninfo.make_conninfo(database_dsn, user=people["bob"]), "--dir", str(folder)]
+
+    def run(*words):
+        out, err = io.StringIO(), io.StringIO()
+        return cli.run([*words, *where], out, err), out.getvalue() + err.getvalue()
+
+    before = value(session(), "SELECT count(*) FROM migration_events")
+    report = str(folder.parent / "r.html")
+    for words, expected in [
+        (["list"], 0), (["check", "002_u"], 0), (["check", "001_t"], 3), (["history"], 0), (["events"], 0),
+        (["audit"], 0), (["snapshots"], 0), (["diff", "001_t"], 0), (["deps"], 0), (["deps", "--infer"], 0),
+        (["graph"], 0), (["plan", "001_t"], 0), (["rollback", "002_u", "--dry-run"], 0), (["roles"], 0),
+        (["rollback", "001_t", "--chain", "--dry-run"], 0), (["deploys"], 0), (["last"], 0), (["approvals"], 0),
+        (["policy"], 0), (["report", "001_t", "--file", report], 0),
+    ]:  # fmt: skip
+        status, said = run(*words)
+        assert status == expected, (words, said)
+    assert "permission denied" not in run("doctor")[1]
+    for words in (
+        ["register", "001_t"], ["apply"], ["sync"], ["snapshot", "001_t"], ["rehearse", "002_u"],
+        ["grant", "operator", people["eve"]], ["resolve", "001_t", "--as", "applied", "--reason", "x"],
+        ["rollback", "002_u", "--confirm", "002_u"], ["install", "--production"], ["snapshots", "--prune", "1d"],
+    ):  # fmt: skip
+        status, said = run(*words)
+        assert status in (1, 3), (words, said)
+        assert "is an auditor" in said, (words, said)
+    assert value(session(), "SELECT count(*) FROM migration_events") == before

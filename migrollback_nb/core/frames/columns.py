@@ -279,7 +279,7 @@ EXCEPTIONS = {
     ),
     ("dependencies", "status"): Column(SET, "Status of the dependent.", STATUSES),
     ("graph edges", "status"): Column(SET, "Status of the dependent.", STATUSES),
-    ("roles", "kind"): Column(SET, "What it was granted to be.", ("auditor", "operator")),
+    ("roles", "kind"): Column(SET, "What it was granted to be.", ("auditor", "operator", "approver", "requester")),
     ("proofs", "proven_at"): Column(TIME, "=migration_proofs.proven_at"),
     ("rehearsal broken", "because"): Column(TEXT, "Why it would no longer work."),
     ("rehearsal sessions", "state"): Column(TEXT, "What the session does: active, idle in transaction ..."),

@@ -119,7 +119,7 @@ class RoleResult:
     """What became of a role's rights to the rollback system."""
 
     role_name: str  #: the role
-    kind: str  #: auditor or operator
+    kind: str  #: auditor, operator, approver or requester
     holds: bool  #: whether it is one now
     changed: bool  #: False: it was so before
 
