@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
@@ -11,7 +12,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from migrollback_nb.core.errors import MigrollbackError, NotInstalled, from_sqlstate
-from migrollback_nb.database.connection import connection_options, find_dsn, refused
+from migrollback_nb.database.connection import connection_options, refused
 from migrollback_nb.database.presence import SQLSTATES, VERSIONS, InstalledSystem
 from migrollback_nb.fleet import engine
 from migrollback_nb.fleet.plan import one_line_of, status_of
@@ -38,14 +39,6 @@ SELECT pg_catalog.count(*) FILTER (WHERE h.status = 'applied') AS applied,
 
 def status_rows(targets: Sequence[FleetTarget], *, schema: str, parallel: int, patience: float) -> list[dict[str, Any]]:
     """One row for each target: target, status, message, and `COLUMNS` where it answered. Does not write."""
-    message = b"; ".join(
-        (
-            b"BEGIN READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp",
-            _text(VERSIONS, schema),
-            _text(_COUNTS, schema),
-            b"COMMIT",
-        )
-    )
 
     async def ask_all() -> list[dict[str, Any]]:
         places = asyncio.Semaphore(max(1, parallel))
@@ -54,7 +47,7 @@ def status_rows(targets: Sequence[FleetTarget], *, schema: str, parallel: int, p
             async with places:
                 head: dict[str, Any] = {"target": target.name, "status": "answered", "message": None}
                 try:
-                    return head | await asyncio.wait_for(_one(target, message, schema), patience)
+                    return head | await asyncio.wait_for(_one(target, target.schema or schema), patience)
                 except MigrollbackError as error:
                     return head | {"status": status_of(error), "message": one_line_of(error)}
                 except TimeoutError:
@@ -65,8 +58,15 @@ def status_rows(targets: Sequence[FleetTarget], *, schema: str, parallel: int, p
     return engine.run(ask_all)
 
 
-async def _one(target: FleetTarget, message: bytes, schema: str) -> dict[str, Any]:
-    dsn, where = find_dsn(target.dsn, service=target.service, env=target.env)
+@cache
+def _message(schema: str) -> bytes:
+    """What is sent to a target whose rollback system is in this schema; pure."""
+    path = b"BEGIN READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp"
+    return b"; ".join((path, _text(VERSIONS, schema), _text(_COUNTS, schema), b"COMMIT"))
+
+
+async def _one(target: FleetTarget, schema: str) -> dict[str, Any]:
+    dsn, where = target.where()
     if dsn == "embedded" or dsn.startswith("embedded/"):
         from migrollback_nb.servers import embedded
 
@@ -79,7 +79,7 @@ async def _one(target: FleetTarget, message: bytes, schema: str) -> dict[str, An
     async with connection:
         try:
             cursor = connection.cursor(row_factory=dict_row)
-            await cursor.execute(message, prepare=False)
+            await cursor.execute(_message(schema), prepare=False)
             found = []
             while True:
                 if cursor.description is not None:

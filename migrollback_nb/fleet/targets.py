@@ -30,7 +30,9 @@ class FleetTarget:
     dsn: str | None = field(default=None, repr=False)  #: where it is, as libpq reads it
     service: str | None = None  #: or the name of a service in ``pg_service.conf``
     env: str | None = None  #: or the name of a variable that holds its DSN
-    schema: str | None = None  #: the tenant's schema; None: the database is not shared among tenants
+    schema: str | None = (
+        None  #: the tenant's schema, with a rollback system of its own; None: the database is one's own
+    )
     labels: Mapping[str, str] = field(default_factory=dict)  #: region, tier, canary ...
 
     @property
@@ -55,15 +57,28 @@ class FleetTarget:
         """
         from migrollback_nb.migrations import connect
 
-        return connect(
-            self.dsn,
-            service=self.service,
-            env=self.env,
-            dir=dir,
-            schema=schema,
-            timeouts=timeouts,
-            interface=interface,
-        )
+        dsn, _ = self.where()
+        return connect(dsn, dir=dir, schema=self.schema or schema, timeouts=timeouts, interface=interface)
+
+    def where(self) -> tuple[str, str]:
+        """Its DSN, and in words where that was found; a tenant's schema is first in the session's path. Does not write.
+
+        Raises
+        ------
+        UsageError
+            When a variable is not set, or the DSN cannot be understood.
+        """
+        from psycopg.conninfo import make_conninfo
+
+        from migrollback_nb.database.connection import connection_options, find_dsn
+
+        dsn, found_in = find_dsn(self.dsn, service=self.service, env=self.env)
+        if self.schema is None:
+            return dsn, found_in
+        known = connection_options(dsn, found_in=found_in).get("options", "")
+        quoted = '"' + self.schema.replace('"', '""') + '"'
+        path = "".join(f"\\{sign}" if sign in " \\" else sign for sign in quoted)  # as libpq reads its options
+        return make_conninfo(dsn, options=f"{known} -c search_path={path},public".strip()), found_in
 
 
 def targets_of(given: Path | str | Iterable[FleetTarget | Mapping[str, Any]]) -> tuple[FleetTarget, ...]:

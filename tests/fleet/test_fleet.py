@@ -233,3 +233,25 @@ def test_services_and_a_catalogue_name_targets_too(databases, tmp_path, monkeypa
     with pytest.raises(mr.MigrollbackError):
         mr.Fleet.from_catalogue(asking.info.dsn, "DELETE FROM tenants RETURNING name, dsn")
     assert len(asking.execute("SELECT FROM tenants").fetchall()) == 4
+
+
+def test_tenants_in_schemas_of_one_database(empty_dsn, tmp_path):
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    block = "-- ROLLBACK START\nDROP TABLE notes;\n-- ROLLBACK END\n"
+    (folder / "001_notes.sql").write_text(f"CREATE TABLE notes (id int);\n{block}")
+    tenants = ["anna", 'b"o b']
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        for tenant in tenants:
+            connection.execute(psycopg.sql.SQL("CREATE SCHEMA {}").format(psycopg.sql.Identifier(tenant)))
+    fleet = mr.Fleet([{"name": one, "dsn": empty_dsn, "schema": one} for one in tenants], dir=folder)
+    for one in fleet.targets:
+        with fleet.connect(one) as db:
+            db.install()
+    assert fleet.apply().success
+    assert set(fleet.status()["last_applied"]) == {"001_notes"}
+    fleet = mr.Fleet(fleet.targets[1:], dir=folder)
+    assert fleet.rollback("001_notes", confirm="001_notes").success
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        left = connection.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'notes'").fetchall()
+    assert left == [("anna",)]
