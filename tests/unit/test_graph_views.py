@@ -9,7 +9,7 @@ from unit.test_digraph import HOSTILE
 
 from migrollback_nb.core.dependency_graph import DependencyGraph, Edge
 from migrollback_nb.core.text import one_line
-from migrollback_nb.display.graph import dag, lanes, plan, theme
+from migrollback_nb.display.graph import dag, lanes, plan, svg, theme
 from migrollback_nb.display.graph.facts import GraphFacts, Touched, node_id
 from migrollback_nb.display.graph.short_names import short_names
 
@@ -220,3 +220,29 @@ def test_what_was_asked_for_and_its_verdict_stand_beside_each_other() -> None:
     texts = re.findall(r'<text x="([\d.]+)"[^>]*>([^<]+)</text>', plan.draw(facts, ("1_alone",)).svg)
     at = {words: float(x) for x, words in texts}
     assert at["? not rehearsed"] > at["asked for"] + 50
+
+
+def test_dashes_of_lines_that_share_a_part_are_in_step():
+    """Each begins at the migration that is depended on, to which the shared part leads."""
+    names = [f"{number:03}_m" for number in range(12)]
+    arrows = [Edge(name, names[0], source="inferred") for name in names[1:]]
+    arrows += [Edge(name, names[1], source="inferred") for name in names[2:]]
+    arrows += [Edge(names[11], names[2])]
+    root = ET.fromstring(dag.draw(facts(dict.fromkeys(names, "applied"), arrows), names, labels="full").svg)
+    for one in elements_of_edges(root):
+        path = one.find(f"{SVG}path").get("d")
+        head = [float(number) for number in one.find(f"{SVG}polygon").get("points").split(" ")[0].split(",")]
+        begin, end = ([float(number) for number in point] for point in (ends(path)))
+        is_inferred = "inferred" in one.get("class")
+        near = begin if is_inferred else end
+        assert abs(near[0] - head[0]) + abs(near[1] - head[1]) < 15, path
+        assert svg.from_its_end(svg.from_its_end(path)) == path
+
+
+def elements_of_edges(root):
+    return [one for one in root.iter(f"{SVG}g") if (one.get("class") or "").startswith("edge ")]
+
+
+def ends(path):
+    points = re.findall(r"(-?[0-9.]+),(-?[0-9.]+)", path)
+    return points[0], points[-1]

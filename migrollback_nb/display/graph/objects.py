@@ -75,7 +75,7 @@ def draw(
                 title=f"{one_line(what)} of {one_line(edge.dependency)}",
             )
             source = Edge(edge.dependent, name, edge.source, edge.reasons)
-            arrows.append(boxes.Arrow(edge=source, title=f"{edge.dependent} needs {what}", cls=mark))
+            arrows.append(boxes.Arrow(edge=source, title=f"{edge.dependent} depends on {what}", cls=mark))
             target = Edge(name, edge.dependency, edge.source, edge.reasons)
             arrows.append(boxes.Arrow(edge=target, title=f"{what} is of {edge.dependency}", cls=mark))
         if not edge.reasons:

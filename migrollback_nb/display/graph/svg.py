@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -13,6 +14,9 @@ from migrollback_nb.display.graph import theme
 from migrollback_nb.display.graph.facts import Drawing, node_id
 from migrollback_nb.display.graph.short_names import cut
 
+#: A command of a path and its points.
+_PART = re.compile(r"([A-Za-z])([^A-Za-z]*)")
+_POINT = re.compile(r"-?[0-9.]+,-?[0-9.]+")
 #: Space around everything, and the height of a line of the heading.
 MARGIN, LINE = 8, 17
 #: The widths of letters in Arial, in hundredths of its size; other letters are taken for wide ones.
@@ -63,6 +67,30 @@ def group(cls: str, body: str, *, name: str | None = None, title: str = "") -> s
     return f'<g class="{cls}"{known}>{f"<title>{escape(title)}</title>" if title else ""}{body}</g>'
 
 
+def from_its_end(path: str) -> str:
+    """The same line, drawn from its other end.
+
+    Lines that lead to one migration share their last part. Where each begins its dashes at its own beginning, those of
+    one fill the gaps of another, and the part looks solid.
+
+    Examples
+    --------
+    >>> from_its_end("M0,0C1,1 2,2 3,3L4,4")
+    'M4,4L3,3C2,2 1,1 0,0'
+    """
+    parts = [(found[1], _POINT.findall(found[2])) for found in _PART.finditer(path)]
+    if not parts or any(command not in "MLC" for command, _ in parts):
+        return path
+    points = [point for _, found in parts for point in found]
+    drawn, last = f"M{points[-1]}", len(points) - 1
+    for command, found in reversed(parts[1:]):
+        size = 3 if command == "C" else 1
+        for _ in range(len(found) // size):
+            drawn += command + " ".join(reversed(points[last - size : last]))
+            last -= size
+    return drawn
+
+
 def edge(one: Edge, path: str, *, head: str = "", cls: str = "", title: str | None = None) -> str:
     """The line of one dependency: its reason is its title, and it is known by the ids of its ends.
 
@@ -79,6 +107,8 @@ def edge(one: Edge, path: str, *, head: str = "", cls: str = "", title: str | No
     title : str, optional
         In place of the sentence that says the reason.
     """
+    if one.source == "inferred" or one.schema_only:
+        path = from_its_end(path)
     kinds = " ".join(["edge", one.source, *(["schema-only"] if one.schema_only else []), *([cls] if cls else [])])
     words = one_line(f"{one.dependent} depends on {one.dependency} ({one.because})") if title is None else title
     return (

@@ -146,5 +146,5 @@ def _named(edge: Edge) -> Edge:
 
 def _title(edge: Edge, why: Sequence[str]) -> str:
     more = len(why) - _NAMED
-    lines = [f"{edge.dependent} needs {edge.dependency}: {svg.count(len(why), 'dependency', 'dependencies')}"]
+    lines = [f"{edge.dependent} depends on {edge.dependency}: {svg.count(len(why), 'dependency', 'dependencies')}"]
     return "\n".join([*lines, *why[:_NAMED], *([f"and {more} more"] if more > 0 else [])])
