@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import sys
+import types
 
 import pytest
 from watching import exists
@@ -141,6 +143,7 @@ def test_what_a_program_does_is_captured_tried_and_marked(tmp_path, database_dsn
     assert "DROP COLUMN IF EXISTS b;" in (tmp_path / "2_b.up.sql").read_text()
 
 
+@pytest.mark.long
 def test_of_a_tool_whose_ledger_is_not_known_a_file_of_our_own_is_written(tmp_path, session, database_dsn):
     (tmp_path / "20250101_x.exs").write_text("defmodule X do end")
     (tmp_path / "tool.py").write_text(TOOL.replace("knex_migrations", "schema_migrations"))
@@ -214,3 +217,68 @@ def test_drizzle_hears_of_what_is_applied_and_rolled_back_here(tmp_path, session
         # what drizzle would run with the rest is said
         (tmp_path / "0001_x.sql").write_text("CREATE TABLE b ();\n-- ROLLBACK START\nDROP TABLE b;\n-- ROLLBACK END\n")
         assert any("drizzle runs the whole file" in remark for remark in db.folder.read("0001_x").remarks)
+
+
+@pytest.mark.long
+def test_heads_of_any_graph_go_back_as_alembics_own_code_moves_them(session):
+    """Alembic's own HeadMaintainer says what the ledger holds after each step down, in graphs made by chance."""
+    from alembic.runtime.migration import HeadMaintainer, RevisionStep
+    from alembic.script.revision import Revision, RevisionMap
+
+    class Program(Revision):
+        module = types.SimpleNamespace(upgrade=None, downgrade=None)
+
+    class Kept(HeadMaintainer):  # only the set of heads: there is no database
+        def _insert_version(self, version):
+            self.heads.add(version)
+
+        def _delete_version(self, version):
+            self.heads.remove(version)
+
+        def _update_version(self, from_, to_):
+            self.heads = self.heads - {from_} | {to_}
+
+    run = session()
+    run.execute("CREATE TABLE alembic_version (version_num varchar(32) NOT NULL PRIMARY KEY)")
+    compared = 0
+    for seed in range(60):
+        chance = random.Random(seed)
+        names = [f"s{seed}r{number}" for number in range(8)]
+        graph, before = {}, {}
+        for number, name in enumerate(names):
+            # none of them comes before another: of such a graph Alembic itself leaves a version too many
+            wanted = chance.sample(names[:number], min(number, chance.choice((0, 1, 1, 1, 2, 3))))
+            apart = [one for one in wanted if not any(one in before[other] for other in wanted)]
+            down = apart[: chance.choice((1, 1, 2))]
+            graph[name] = (down, apart[len(down) :])
+            before[name] = set(apart).union(*(before[one] for one in apart))
+        known = RevisionMap(
+            lambda graph=graph: [
+                Program(name, tuple(d) or None, dependencies=tuple(n) or None) for name, (d, n) in graph.items()
+            ]
+        )
+        for name, (down, needs) in graph.items():
+            run.execute(
+                "INSERT INTO migration_history (migration_name, migration_version, status, metadata) VALUES (%s, %s,"
+                " 'applied', jsonb_build_object('tool', 'Alembic', 'parents', %s::text[]))",
+                (name, name, [*down, *needs]),
+            )
+        kept = Kept(types.SimpleNamespace(impl=None), ())
+        for name in names:
+            kept.update_to_step(RevisionStep(known, known.get_revision(name), True))
+        left = set(names)
+        while left:
+            free = sorted(one for one in left if not any(one in (*graph[o][0], *graph[o][1]) for o in left))
+            assert kept.heads <= set(free)
+            going = chance.choice(sorted(kept.heads))
+            (ours,) = run.execute(
+                "SELECT revisions_after_undoing(%s, %s, metadata) FROM migration_history WHERE migration_name = %s",
+                (going, sorted(kept.heads), going),
+            ).fetchone()
+            expected = kept.heads - {going} | set(ours)
+            kept.update_to_step(RevisionStep(known, known.get_revision(going), False))
+            assert kept.heads == expected, (seed, graph, going)
+            left.remove(going)
+            compared += 1
+            run.execute("UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = %s", (going,))
+    assert compared == 480

@@ -10,19 +10,19 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
         UNION ALL
         SELECT h.migration_version, h.metadata -> 'parents' FROM migrollback_schema.migration_history h
          WHERE h.metadata ->> 'tool' = 'Alembic' AND jsonb_typeof(h.metadata -> 'parents') = 'array'),
-    edge AS MATERIALIZED (
-        SELECT DISTINCT n.version, p.parent FROM node n CROSS JOIN LATERAL jsonb_array_elements_text(n.parents) AS p
-                                                                                                         (parent)),
+    -- one value to look each version up in: joined, all would be read again for each level of a long chain
+    known AS MATERIALIZED (SELECT jsonb_object_agg(n.version, n.parents) AS parents FROM node n),
     reached (version) AS (
         SELECT unnest(heads)
         UNION
-        SELECT e.parent FROM reached r JOIN edge e ON e.version = r.version)
+        SELECT p.parent FROM reached r
+         CROSS JOIN LATERAL jsonb_array_elements_text((SELECT k.parents FROM known k) -> r.version) AS p (parent))
     -- of one that nothing here names it is not known what comes before it: all, for all that is known
     SELECT coalesce(array_agg(f.version), '{}')
       FROM (SELECT r.version FROM reached r
             UNION SELECT n.version FROM node n
              WHERE EXISTS (SELECT FROM unnest(heads) AS u (version)
-                            WHERE u.version NOT IN (SELECT k.version FROM node k))) f
+                            WHERE NOT coalesce((SELECT k.parents FROM known k) ? u.version, false))) f
 $function$;
 COMMENT ON FUNCTION migrollback_schema.revisions_before(text[], jsonb) IS
     'The versions of Alembic that are applied where these are the newest: they, and all that come before them by '
