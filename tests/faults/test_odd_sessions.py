@@ -246,7 +246,9 @@ LEFT = {
 }
 
 
-@pytest.mark.parametrize("ends", ["done", "failed", "rehearsed"])
+@pytest.mark.parametrize(
+    "ends", ["done", *(pytest.param(end, marks=pytest.mark.long) for end in ("failed", "rehearsed"))]
+)
 def test_nothing_of_the_sql_stays_in_the_session(db, applied, ends):
     connection = db.database.connection
     connection.execute("LISTEN mine; PREPARE mine AS SELECT 1; CREATE TEMP TABLE mine (a int)")

@@ -1,10 +1,13 @@
 """What runs statement by statement: each statement once, whatever is cut, and none touches our tables."""
 
 import random
+import signal
 import threading
+from contextlib import closing
 
 import psycopg
 import pytest
+from clients import Clients
 from watching import Background, events, eventually, status, value
 
 import migrollback_nb as mr
@@ -76,6 +79,7 @@ TOUCHING = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("what", TOUCHING)
 def test_a_statement_that_touches_our_tables_is_undone(db, applied, session, what):
     look = session()
@@ -166,6 +170,45 @@ def test_two_that_run_outside_a_transaction_run_one_after_the_other(applied, ses
     assert events(session()).count("started") == 1, "those that waited disturbed the one that ran"
 
 
+@pytest.fixture
+def clients():
+    with closing(Clients()) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("killed", ["backend", pytest.param("client", marks=pytest.mark.long)])
+def test_what_a_kill_left_invalid_is_named_then_and_at_the_retry(db, session, write, clients, database_dsn, *, killed):
+    look, reader = session(), session()
+    look.execute("CREATE TABLE big (a int)")
+    write(
+        "001_i", "CREATE TABLE first (); CREATE INDEX CONCURRENTLY big_a ON big (a);", header="-- Transaction: false\n"
+    )
+    reader.execute("BEGIN; INSERT INTO big VALUES (1)")
+    where = ("--dsn", database_dsn, "--dir", str(db.folder.path), "--format", "json")
+    client = clients.start("apply", "001_i", "--snapshots", "none", *where)
+    waiting = "SELECT max(pid) FROM pg_stat_activity WHERE query ~ '^CREATE INDEX' AND wait_event_type = 'Lock'"
+    eventually(lambda: value(look, waiting) is not None, "the index waits for the reader")
+    pid = value(look, waiting)
+    if killed == "client":
+        client.send(signal.SIGKILL)
+    else:
+        look.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    ended = client.result()
+    eventually(lambda: value(look, "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", pid) == 0, "it ends")
+    reader.execute("COMMIT")
+    fix = "DROP INDEX CONCURRENTLY public.big_a;"
+    if killed == "backend":
+        assert ended.status == 1
+        assert fix in ended.err, ended
+    with pytest.raises(mr.ApplyFailed) as caught:
+        db.apply("001_i", snapshots="none")
+    assert (caught.value.sqlstate, caught.value.statement_number) == ("42P07", 2)
+    assert "index public.big_a of public.big is invalid" in caught.value.hint
+    assert fix in caught.value.hint
+    look.execute(fix)
+    assert db.apply("001_i", snapshots="none").applied == ("001_i",)
+
+
 # -- locks -------------------------------------------------------------------------------------------------------------
 
 LOCKED = {
@@ -200,6 +243,7 @@ def test_a_statement_that_a_lock_undid_is_run_again(applied, session, database_d
         assert [tries > 1 if tries else None for (tries,) in look.execute(found)] == [True, None]
 
 
+@pytest.mark.long
 def test_an_up_statement_that_a_lock_undid_is_run_again(session, database_dsn, folder, write):
     look, other = session(), session()
     look.execute("CREATE TABLE counted (n numeric); INSERT INTO counted VALUES (0)")
@@ -234,6 +278,7 @@ def test_a_lock_that_is_held_for_good_is_named(applied, session, database_dsn, f
     assert ran(session()) == "11000"
 
 
+@pytest.mark.long
 def test_a_deadlock_undoes_a_statement_and_it_is_run_again(db, applied, session):
     applied(
         "001_t",
@@ -270,6 +315,7 @@ def test_what_ran_outside_a_transaction_is_run_once_when_a_lock_stops_it(db, app
     assert ran(look) == "10000"
 
 
+@pytest.mark.long
 def test_a_cancel_ends_the_waiting(applied, session, database_dsn, folder):
     applied("001_t", UP, f"{STATEMENTS[0]};", options=OUTSIDE)
     look, other = session(), session()
@@ -284,7 +330,7 @@ def test_a_cancel_ends_the_waiting(applied, session, database_dsn, folder):
     assert status(look, "001_t") == "applied"
 
 
-@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+@pytest.mark.parametrize("isolation", ["repeatable read", pytest.param("serializable", marks=pytest.mark.long)])
 def test_whatever_isolation_is_the_default_each_entry_is_chained_to_the_last(
     applied, session, database_dsn, folder, isolation
 ):

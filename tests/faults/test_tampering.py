@@ -153,11 +153,12 @@ def fresh(server, folder):
 
 
 @pytest.mark.usefixtures("database_dsn")  # which makes the template
-def test_touching_our_objects_is_refused_before_commit(fresh, write_migration):
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_touching_our_objects_is_refused_before_commit(fresh, write_migration, every):
     db, connection = fresh()
     schema = schema_of(connection)
     got_through = []
-    for what, sql in TAMPERING.items():
+    for what, sql in list(TAMPERING.items())[::every]:
         write_migration("001_t", f"-- ROLLBACK START\nDROP TABLE t;\n{sql};\n-- ROLLBACK END")
         db.register("001_t")
         rows = connection.execute(EVERYTHING).fetchone()
