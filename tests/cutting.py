@@ -106,7 +106,8 @@ class Cutter:
 
     def _is_the_one(self, data: bytes) -> bool:
         with self._lock:
-            if data[:1] in (b"Q", b"P"):  # a query; what logs in or says good-bye is none
+            # a query: what logs in or says good-bye is none, and who blocks is asked beside it, by a clock
+            if data[:1] in (b"Q", b"P") and b"pg_blocking_pids" not in data:
                 self.messages.append(data)
                 found = len(self.messages) == self._number
             else:
