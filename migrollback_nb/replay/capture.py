@@ -94,7 +94,8 @@ def capture(
     made: dict[str, Rendered] = {}
     with _place(target, on, tool) as place:
         capturing = _Capturing(place, files, words, back, folder.path)
-        while True:
+        # the last call would be one that has nothing to do, which some tools call a failure
+        while not made or not capturing.is_done:
             found = capturing.next(name, last=bool(made))
             if found is None:
                 break
@@ -250,6 +251,11 @@ class _Capturing:
             after, now = undone, self._names()
         self._before, self._applied = after, now
         return migration, rendered
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all programs of the folder are applied there."""
+        return len(self._applied) == len(self._files)
 
     def _run(self, command: Sequence[str]) -> None:
         words = [_filled(word, self._place.words) for word in command]

@@ -74,3 +74,9 @@ def test_a_call_connects_once_and_only_when_the_database_is_asked_for():
     assert not opened
     assert call.db is call.db
     assert opened == [call.args]
+
+
+def test_the_command_of_another_program_stands_after_two_dashes():
+    args = magics._parse("capture --each 1_a --empty -- npx knex migrate:up --env x")
+    assert (args.name, args.each, args.passed_on) == ("1_a", True, ["npx", "knex", "migrate:up", "--env", "x"])
+    assert magics._parse("check 1_a").passed_on == []

@@ -73,6 +73,19 @@ def test_rollback_sql_lies_where_rollbacks_says(tmp_path):
     assert folder.read_all().warnings == ()
 
 
+def test_paths_may_be_relative(tmp_path, monkeypatch):
+    (tmp_path / "versions").mkdir()
+    revisions(tmp_path / "versions", ("a1_x", None, None, None))
+    monkeypatch.chdir(tmp_path)
+    for rollbacks in ("versions", "down"):
+        (tmp_path / rollbacks).mkdir(exist_ok=True)
+        (tmp_path / rollbacks / "a1_x.rollback.sql").write_text("DROP TABLE x;\n")
+        folder = MigrationFolder(folder_path("versions", None if rollbacks == "versions" else rollbacks))
+        assert folder.read("a1_x").rollback.sql == "DROP TABLE x;"
+        assert folder.checksum("a1_x") == folder.read("a1_x").checksum
+        assert folder.migration_of(Path("a1_x.py")) == "a1_x"
+
+
 def test_what_was_made_from_another_program_is_said(tmp_path):
     folder = revisions(tmp_path, ("a1_x", None, None, None))
     (tmp_path / "a1_x.rollback.sql").write_text("-- Program: a1_x.py sha256 0000\nDROP TABLE x;\n")

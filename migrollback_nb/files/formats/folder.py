@@ -128,7 +128,7 @@ class MigrationFolder:
     @property
     def rollbacks(self) -> Path:
         """Where the SQL lies that undoes migrations that are programs: the folder that was named for it, or this."""
-        return getattr(self.path, "rollbacks", None) or self.path
+        return Path(getattr(self.path, "rollbacks", None) or self.path).absolute()  # not below the folder
 
     @cached_property
     def _is_supabase(self) -> bool:
