@@ -8,6 +8,7 @@ import ipywidgets as widgets
 
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import RollbackFailed
+from migrollback_nb.panels.approvals_view import ApprovalsView
 from migrollback_nb.panels.card_view import CardView, SqlView, confirm_html
 from migrollback_nb.panels.lost_rows_view import LostRowsView
 from migrollback_nb.panels.panel import ChoiceView, OutcomeView, Panel, RunningView, TargetView
@@ -213,6 +214,7 @@ class RollbackPanel(Panel):
             CardView(shared),
             SqlView(shared),
             LostRowsView(shared),
+            ApprovalsView(shared),
             heading("3. Confirm"),
             self.confirming,
             self.below,

@@ -27,7 +27,7 @@ from migrollback_nb.panels.worker import LOCK, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from migrollback_nb.core.results import Assessment
+    from migrollback_nb.core.results import Approvals, Assessment
     from migrollback_nb.core.results.card import CardLine, VerdictCard
     from migrollback_nb.migrations import Migrations
 
@@ -263,11 +263,16 @@ class SharedState(Worker, State):
             return "Look at a preview first"
         if (rest := len({line.harm for line in self.harms} - set(self.accepted))) > 0:
             return f"Tick what you accept: {rest} more"
+        return self._not_confirmed
+
+    @property
+    def _not_confirmed(self) -> str:
+        """What is missing of what people say to it: approvals, the typed name, a reason."""
+        if (needed := self.approvals) is not None and not needed.satisfied:
+            return f"It {needed.words}"
         if self.typed != self.confirm:
             return f"Type the {'deploy' if self.deploy else 'migration'}'s name exactly"
-        if not self.reason.strip():
-            return "Give a reason: it goes into the audit log"
-        return ""
+        return "" if self.reason.strip() else "Give a reason: it goes into the audit log"
 
     @property
     def assessment(self) -> Assessment | None:
@@ -277,6 +282,12 @@ class SharedState(Worker, State):
                 known: Assessment = found.assessment
                 return known
         return None
+
+    @property
+    def approvals(self) -> Approvals | None:
+        """What policies ask for of what was previewed; None where none applies."""
+        known = None if self.preview_result is None else self.preview_result.assessment
+        return None if known is None else known.approvals
 
     @property
     def card(self) -> VerdictCard | None:
