@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from migrollback_nb.core import production, results
 from migrollback_nb.core.errors import ConfirmationRequired, ConnectionFailed, MigrollbackError, Refused, RollbackFailed
 from migrollback_nb.core.passwords import mask_passwords
+from migrollback_nb.core.results.needed_approvals import approval_words
 from migrollback_nb.database.commands import nothing_has_run
 from migrollback_nb.operations import archives as keeping
 from migrollback_nb.operations import failed_sql
@@ -359,8 +360,8 @@ def _results(
         remarks = tuple(f"{notice.message}" for notice in execution.notices if notice.skipped)
         if settings := details.get("settings_put_back"):
             remarks += (put_back_words(row["migration_name"], settings),)
-        if broken := details.get("break_glass"):
-            remarks += (broken_glass_words(broken),)
+        if "break_glass" in details:
+            remarks += (str(approval_words(details)),)
         result = results.RollbackResult(
             success=row["success"],
             message=row["message"],
@@ -448,11 +449,3 @@ def _status(database: Database, name: str) -> str | None:
 def put_back_words(name: str, settings: Sequence[str]) -> str:
     """Which settings its rollback SQL had changed, in the words of execute_migration_rollbacks(); pure."""
     return f"Settings that the rollback SQL of {name} had changed were put back: {', '.join(settings)}"
-
-
-def broken_glass_words(broken: Mapping[str, Any]) -> str:
-    """That a rollback went without its approvals; pure."""
-    return (
-        f"BREAK-GLASS: it ran without the approvals that a policy asks for ({broken['policies']}: needed"
-        f" {broken['needed']}, had {broken['has']})"
-    )

@@ -35,11 +35,11 @@ class ApprovalsView(View):
             self._approve,
         )
         self.approve_field.observe(lambda _: self._draw(), "value")
-        self.step = widgets.VBox(
+        self.approvals_step = widgets.VBox(
             (self.approvals_view, row(self.request_button), self.approve_field, row(self.approve_button)),
             layout=widgets.Layout(overflow="visible"),
         )
-        return (self.step,)
+        return (self.approvals_step,)
 
     def _show(self) -> None:
         shared = self.shared
@@ -57,7 +57,7 @@ class ApprovalsView(View):
         self.approve_button.disabled = (
             waits or preview is None or self.approve_field.value.strip() != preview.migration_name
         )
-        self.step.layout.display = None if known is not None else "none"
+        self.approvals_step.layout.display = None if known is not None else "none"
 
     def _request(self) -> None:
         shared, preview = self.shared, self._preview()

@@ -170,7 +170,7 @@ def _rehearse(checklist: Subject) -> Answer:
 def _preview(checklist: Subject) -> Answer:
     preview = checklist.db.preview(checklist.name, chain=checklist.chain)
     digest = hashlib.sha256(preview.sql.encode()).hexdigest()
-    evidence = {
+    evidence: dict[str, Any] = {
         "migrations": [name for name, _ in preview.steps],
         "fingerprint": preview.fingerprint,
         "verdict": None if preview.assessment is None else preview.assessment.verdict,
@@ -179,6 +179,9 @@ def _preview(checklist: Subject) -> Answer:
         "warnings": list(preview.warnings),
     }
     warned = f", {len(preview.warnings)} warnings" if preview.warnings else ""
+    if preview.assessment is not None and (approvals := preview.assessment.approvals) is not None:
+        evidence["approvals"] = approvals.to_dict()
+        warned += f"; {approvals.words}"
     return (
         Outcome.DONE,
         (

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import MigrollbackError, UsageError
 from migrollback_nb.core.production import is_production
+from migrollback_nb.core.results.needed_approvals import approval_words
 from migrollback_nb.core.times import show_time
 from migrollback_nb.core.version import __version__
 from migrollback_nb.display.graph import dag
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 
 #: A graph of more migrations than these is shown as a table alone: it could not be read, and drawing takes seconds.
 _DRAWN = 150
-_ROLLBACK_EVENTS = ("started", "statement_completed", "rolled_back", "failed", "refused", "resolved")
+_ROLLBACK_EVENTS = (
+    "started", "statement_completed", "rolled_back", "failed", "refused", "resolved", "approval_requested",
+    "approval_given", "request_withdrawn", "broke_glass",
+)  # fmt: skip
 
 #: Details of a rehearsal that stand under Rehearsals.
 _REHEARSED = ("foretold", "locks", "statement_ms", "effects", "rows", "changes", "came_back")
@@ -183,6 +187,8 @@ class _Story:
             who = f"{rolled_back['database_user']} ({rolled_back['client']})"
             rows.append(("Rolled back", f"{show_time(rolled_back['occurred_at'])} by {who}"))
             rows.append(("Reason", rolled_back["reason"] or reason or "none was given"))
+            if (approved := approval_words(rolled_back["details"])) is not None:
+                rows.append(("Approvals", approved))
         elif answer is not None:
             rows.append(("Reason", reason or ""))
         rows += [(f"Checklist, {phase}", state.count_words(phase)) for phase in items.Phase]
@@ -293,7 +299,7 @@ class _Story:
             (
                 _when(event["occurred_at"]),
                 event["event"],
-                _told(event, "rollback_md5", "target", attempt=True),
+                _told(event, "rollback_md5", "target", "policies", "effects", attempt=True),
                 report_parts.who(event),
             )
             for event in self.own

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.results.needed_approvals import approval_words
 from migrollback_nb.core.times import show_time
 from migrollback_nb.runbook.items import ITEMS, WORDS, Item, Outcome, Phase, item_of, items_of
 
@@ -236,6 +237,8 @@ def execution_summary(event: Mapping[str, Any]) -> str:
         parts.append(f"the SQL ran for {took:,.1f} ms")
     if details.get("unchanged"):
         parts.append("but changed nothing")
+    if (approved := approval_words(details)) is not None:
+        parts.append(approved)
     return ", ".join(parts)
 
 

@@ -330,3 +330,20 @@ def test_psql_cannot_end_what_began_without_an_approval(applied, people):
     owner.execute("SELECT journal_migration_statement('001_t', %s, 1, 1)", (attempt,))
     value(owner, "SELECT set_migration_policy('one', approvers => '{dbas}')")
     assert refused(owner, "SELECT finish_migration_rollback('001_t', %s)", attempt) == "MR029"
+
+
+@pytest.mark.long
+def test_report_and_checklist_say_who_approved(applied, db, people, tmp_path):
+    applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;", snapshots="none")
+    applied("002_u", "CREATE TABLE u (a int);", "DROP TABLE u;", snapshots="none")
+    value(people("postgres"), "SELECT set_migration_policy('one', approvers => '{dbas}')")
+    request = approved(people)
+    db.rollback("001_t", confirm="001_t", reason="INC-7")
+    db.rollback("002_u", confirm="002_u", reason="INC-8", break_glass=True)
+    said = db.report("001_t", tmp_path / "one.html").read_text(encoding="utf-8")
+    assert f"approved by ann (request {request} of asker, policy one)" in said
+    said = db.report("002_u", tmp_path / "two.html").read_text(encoding="utf-8")
+    assert "BREAK-GLASS: without the approvals that a policy asks for (one: needed 1, had 0)" in said
+    assert any("002_u" in remark for remark in db.audit().remarks)
+    assert db.audit().success
+    assert "break glass" in [one.finding for one in db.doctor().problems]

@@ -70,3 +70,17 @@ class Approvals:
 def approvals_of(known: Mapping[str, Any] | None) -> Approvals | None:
     """From what migration_approvals() gives; None where no policy applies; pure."""
     return None if known is None else Approvals.from_dict(known)
+
+
+def approval_words(details: Mapping[str, Any]) -> str | None:
+    """By whom the rollback of this event was approved, or that it went without; None where no policy asked; pure."""
+    if (broken := details.get("break_glass")) is not None:
+        return (
+            f"BREAK-GLASS: without the approvals that a policy asks for ({broken['policies']}: needed"
+            f" {broken['needed']}, had {broken['has']})"
+        )
+    known = details.get("approval")
+    if known is None:
+        return None
+    who = ", ".join(known["approved_by"])
+    return f"approved by {who} (request {known['request']} of {known['requested_by']}, policy {known['policies']})"
