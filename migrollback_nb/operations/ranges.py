@@ -138,10 +138,6 @@ def plan_of(database: Database, found: Found) -> Plan | NothingToRollBack:
     steps = found.steps
     if not steps:
         return nothing_in(database, found)
-    known = database.queries.warnings(steps)
-    for name in steps:
-        if name not in known:
-            raise not_found(database, name)
     return results.Plan(
         migration_name=steps[-1],
         steps=steps,

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -35,29 +35,33 @@ def folder_of(variable: str) -> Path:
 
 
 def graph_node(source: Path, folder: Path) -> None:
-    """Its folder; one of its down.sql is a quotation and no SQL, and does nothing here."""
+    """Its folder as it is."""
     shutil.copytree(source, folder)
-    for down in folder.glob("*/down.sql"):
-        if not re.sub(r"--[^\n]*|\s", "", down.read_text(encoding="utf-8")):
-            down.write_text("SELECT 1;\n", encoding="utf-8")
+    complete(folder.glob("*/down.sql"))
 
 
 def concourse(source: Path, folder: Path) -> None:
-    """Its SQL; of what it does in Go, the DDL alone, for here there are no rows that it could move."""
+    """Its SQL up to an extension that the server has not; of what it does in Go the DDL alone: there are no rows."""
     folder.mkdir()
     for path in sorted(source.glob("*.sql")):
         shutil.copy(path, folder)
     for path in sorted(source.glob("[0-9]*.go")):
         ddl = re.findall(r'Exec\("((?:ALTER|CREATE|DROP)[^"$]*)"', path.read_text(encoding="utf-8"))
         (folder / f"{path.stem}.sql").write_text(";\n".join([*ddl, "SELECT 1"]) + ";\n", encoding="utf-8")
-    for up in folder.glob("*.up.sql"):
-        down = folder / up.name.replace(".up.", ".down.")
-        if not down.exists():
-            down.write_text("SELECT 1;\n", encoding="utf-8")
-    for down in folder.glob("*.down.sql"):
-        up = folder / down.name.replace(".down.", ".up.")
-        if not up.exists():
-            up.write_text("SELECT 1;\n", encoding="utf-8")
+    needing = [path.name for path in folder.glob("*.up.sql") if "pgcrypto" in path.read_text(encoding="utf-8")]
+    for path in sorted(folder.iterdir()):
+        if needing and path.name.partition("_")[0] >= min(needing).partition("_")[0]:
+            path.unlink()
+    names = {path.name.partition(".")[0] for path in folder.iterdir()}
+    complete(folder / f"{name}.{way}.sql" for name in names for way in ("up", "down"))
+
+
+def complete(files: Iterable[Path]) -> None:
+    """Write a statement that does nothing where there is none: a quotation, a comment, or no file at all."""
+    for file in files:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        if not re.sub(r"--[^\n]*|/\*.*?\*/|\s|BEGIN;|COMMIT;", "", text, flags=re.DOTALL):
+            file.write_text("SELECT 1;\n", encoding="utf-8")
 
 
 @pytest.fixture
