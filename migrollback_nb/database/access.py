@@ -115,6 +115,11 @@ class Rights:
         """As of `access`. Does not write."""
         return self.access.through_gate
 
+    @property
+    def only_gate(self) -> bool:
+        """As of `access`. Does not write."""
+        return self.access.only_gate
+
     def keep(self, row: dict[str, Any]) -> None:
         """Keep the row of `QUERY`, which came with others. Does not write."""
         self._access = Access(**row)

@@ -38,6 +38,8 @@ class Attempts:
 
     def began(self, attempt_ids: Sequence[str]) -> bool:
         """Whether one of these attempts is known at all. Does not write."""
+        if self._session.rights.through_gate:
+            return bool(self._gate.attempts(attempt_ids, wait=False))
         return bool(
             self._session.query(
                 "SELECT FROM {schema}.migration_events e WHERE e.attempt_id = ANY (%(ids)s::uuid[]) LIMIT 1",
@@ -59,6 +61,8 @@ class Attempts:
             try:
                 # under the lock: of one that is at work, "not yet" would be a wrong answer
                 with self._session.transaction(lock_timeout="5s"):
+                    if self._session.rights.through_gate:
+                        return self._gate.attempts(attempt_ids, wait=True)
                     self._session.call("lock_migrations")
                     return self._session.query(
                         "SELECT e.* FROM {schema}.migration_events e WHERE e.attempt_id = ANY (%(ids)s::uuid[]) AND"

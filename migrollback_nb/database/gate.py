@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
+from psycopg.types.json import Jsonb
+
 from migrollback_nb.database.session import Row, Session
 
 
@@ -63,10 +65,15 @@ class Gate:
         rows = self._session.call("chain_through_gate", name=name)
         return [{**row, "assessed": assessed(row["assessed"])} for row in rows]
 
-    def start_text(self, arguments: Row) -> bytes:
-        """The call that records that an attempt begins, for a message; pure."""
+    def range(self, **asked: Any) -> list[str]:
+        """What range_through_gate() finds, in the order of the rollback. Does not write."""
+        return cast("list[str]", self._session.call_value("range_through_gate", **asked))
+
+    def start_text(self, arguments: Row, asked: Row | None = None) -> bytes:
+        """The call that records that an attempt begins, for a message; pure. `asked`: what it is for."""
         taken = ("names", "attempt_id", "client", "reason", "preview")
-        return self._session.call_text("start_through_gate", **{name: arguments[name] for name in taken})
+        given = {name: arguments[name] for name in taken}
+        return self._session.call_text("start_through_gate", **given, asked=None if asked is None else Jsonb(asked))
 
     def roll_back_text(self, arguments: Row) -> bytes:
         """The call that rolls back, for a message; pure. Of arguments that its function does not take, nothing."""
@@ -81,6 +88,10 @@ class Gate:
     def attempt(self, attempt_id: str) -> list[Row]:
         """How an attempt ended, a row for each event. Waits for one that runs. Does not write."""
         return self._session.call("attempt_through_gate", attempt_id=attempt_id, wait=True)
+
+    def attempts(self, attempt_ids: Sequence[str], *, wait: bool) -> list[Row]:
+        """How attempts of this person began and ended. With `wait` once none is at work. Does not write."""
+        return self._session.call("attempts_through_gate", attempt_ids=list(attempt_ids), wait=wait)
 
     def record_lost(self, attempt_id: str, *, cancelled: bool) -> None:
         """Record that nothing of an attempt was committed. Writes one event, unless its end is known."""

@@ -8,6 +8,7 @@ from typing import Any, LiteralString
 
 from migrollback_nb.core.results.selection import Range
 from migrollback_nb.core.selectors.completion import Facts
+from migrollback_nb.database.gate import Gate
 from migrollback_nb.database.session import Row, Session
 
 #: Migration -> when it was applied.
@@ -32,6 +33,7 @@ class SelectorQueries:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._gate = Gate(session)
 
     def all(self) -> Places:
         """Every migration, the system's own too. Does not write."""
@@ -120,16 +122,17 @@ class SelectorQueries:
         """What migrations_of_range() finds, in order of the rollback; `since` as a moment or a span. Does not write."""
         if isinstance(since, timedelta):  # by the clock of the server, as the history is
             since = self._session.query("SELECT now() - %(span)s::interval AS moment", span=since)[0]["moment"]
-        found = self._session.call_value(
-            "migrations_of_range",
-            names=list(range.names) or None,
-            back_to=range.to,
-            last=range.last,
-            since=since,
-            deploy=range.deploy,
-            chain=range.chain,
-        )
-        return tuple(found)
+        asked: dict[str, Any] = {
+            "names": list(range.names) or None,
+            "back_to": range.to,
+            "last": range.last,
+            "since": since,
+            "deploy": range.deploy,
+            "chain": range.chain,
+        }
+        if self._session.rights.through_gate:
+            return tuple(self._gate.range(**asked))
+        return tuple(self._session.call_value("migrations_of_range", **asked))
 
     def of_deploys(self, pattern: str) -> Places:
         """What the newest deploy of each label that matches brought, our own aside. Does not write."""

@@ -123,10 +123,8 @@ def find(database: Database, range: Range, *, folder: Path | None = None) -> Fou
     if range.is_one:
         name = range.names[0]
         return Found(range=range, steps=plan(database, name).steps if range.chain else (name,))
-    if range.deploy is not None and not range.chain:
+    if range.deploy is not None and not range.chain and not database.session.rights.through_gate:
         return Found(range=range, steps=applied_of_deploy(database, range.deploy))
-    if range.deploy is not None:
-        applied_of_deploy(database, range.deploy)  # which says so where there is none
     try:
         return Found(range=range, steps=database.selectors.of_range(range, since=_since(range)))
     except MigrationNotFound as error:
@@ -138,11 +136,12 @@ def plan_of(database: Database, found: Found) -> Plan | NothingToRollBack:
     steps = found.steps
     if not steps:
         return nothing_in(database, found)
+    alone = database.session.rights.only_gate  # and may not ask when dependents were looked for
     return results.Plan(
         migration_name=steps[-1],
         steps=steps,
         assessment=Assessment.from_row(steps[-1], database.queries.assess(steps)),
-        dependents_looked_for=database.dependencies.dependents_looked_for(steps[-1]),
+        dependents_looked_for=None if alone else database.dependencies.dependents_looked_for(steps[-1]),
         range=found.range,
     )
 

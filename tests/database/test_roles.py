@@ -115,6 +115,27 @@ def test_an_operator_rolls_back_in_python(session, applied, people, db_of):
     )
 
 
+def test_an_operator_rolls_back_a_range_and_its_job_runs_once(session, applied, people, db_of):
+    for name in ("001_t", "002_u", "003_v"):
+        applied(name, f"CREATE TABLE {name[-1]} (a int);", f"DROP TABLE {name[-1]};", snapshots="none")
+    for person in people.values():
+        grant(session(), "operator", person)
+    bob, attempt = db_of("bob"), "6d3e0b3f-d5a1-4f0b-9a53-6d1c2a7c9e10"
+    assert [name for name, _ in bob.preview(to="001_t").steps] == ["003_v", "002_u"]
+    assert [name for name, _ in bob.preview(since="1h").steps] == ["003_v", "002_u", "001_t"]
+    assert bob.plan(last=2).steps == ("003_v", "002_u")
+    options = {"confirm": "003_v", "attempt_id": attempt, "reason": "INC-1", "snapshots": "none"}
+    assert bob.rollback(last=2, **options).success
+    again = bob.rollback(last=2, **options)
+    assert again.before
+    assert exists(session(), "t")
+    with pytest.raises(mr.Refused, match="begun for something else"):
+        bob.rollback(last=1, **options | {"confirm": "001_t"})
+    with pytest.raises(mr.Refused, match="another person"):
+        db_of("eve").rollback(last=1, **options | {"confirm": "001_t"})
+    assert exists(session(), "t")
+
+
 def test_roles_are_granted_listed_and_revoked(db, people, session):
     bob = people["bob"]
     assert db.grant("auditor", bob).changed

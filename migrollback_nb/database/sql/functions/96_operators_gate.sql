@@ -23,7 +23,8 @@ COMMENT ON FUNCTION migrollback_schema.refuse_others_attempt(uuid) IS
     'Raises SQLSTATE MR030 where an attempt of this id was made by another than session_user. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.start_through_gate(
-    names text[], attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, preview text DEFAULT NULL)
+    names text[], attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, preview text DEFAULT NULL,
+    asked jsonb DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
@@ -37,12 +38,14 @@ BEGIN
                     'database', current_database(), 'user', session_user, 'schema', 'migrollback_schema'::text,
                     'host', host(inet_server_addr()), 'port', inet_server_port()::text,
                     'server_version', current_setting('server_version'), 'fingerprint', preview,
-                    'verdict', a.verdict, 'headline', a.headline, 'gate', 'operators'))
+                    'verdict', a.verdict, 'headline', a.headline, 'gate', 'operators',
+                    'asked', CASE WHEN pg_column_size(asked) <= 10000 THEN asked END))
            FROM migrollback_schema.assess_migrations(names, 'pg_catalog', NULL::jsonb, NULL::text) a), false);
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.start_through_gate(text[], uuid, text, text, text) IS
+COMMENT ON FUNCTION migrollback_schema.start_through_gate(text[], uuid, text, text, text, jsonb) IS
     'Writes the events started of an operator''s rollback, to be committed before it begins; what they say of the '
-    'database and of what is known beforehand, the database says itself. Returns the number of the last, or NULL where '
+    'database and of what is known beforehand, the database says itself. asked: what the attempt is for. '
+    'Returns the number of the last, or NULL where '
     'it is refused, which roll_back_through_gate() then says.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.roll_back_through_gate(
