@@ -128,7 +128,7 @@ BEGIN
             'done AS (DELETE FROM %1$s AS l WHERE l.app || ''.'' || l.name = $1 RETURNING to_jsonb(l))'),
         -- by the file's name without its ending: it may have been compiled since
         ('Knex', 'knex_migrations', '{id,name,batch,migration_time}', '{}', 'name', false, NULL,
-         'SELECT migrollback_schema.knex_is_locked(%1$L::regclass)',
+         'SELECT ' || replace('migrollback_schema', '%', '%%') || '.knex_is_locked(%1$L::regclass)',
             'SELECT regexp_replace(l.name, ''\.[^.]*$'', '''') FROM %1$s l', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE regexp_replace(l.name, ''\.[^.]*$'', '''') = $1 RETURNING '
             'to_jsonb(l))'),

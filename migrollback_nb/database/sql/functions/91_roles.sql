@@ -68,7 +68,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
         SELECT count(*) FILTER (WHERE NOT CASE w.object_kind
                    WHEN 'table' THEN has_table_privilege(r.oid, w.object_id, w.privilege)
                    ELSE has_function_privilege(r.oid, w.object_id, w.privilege) END)
-               + (NOT has_schema_privilege(r.oid, 'migrollback_schema', 'USAGE'))::int AS missing
+               + (NOT has_schema_privilege(r.oid, 'migrollback_schema'::regnamespace, 'USAGE'))::int AS missing
         FROM migrollback_schema.migration_role_rights() w WHERE w.kind = k.kind) l
     ORDER BY k.kind, k.role_name COLLATE "C"
 $function$;
@@ -150,9 +150,9 @@ BEGIN
       FROM migrollback_schema.recorded_migration_roles() k
      WHERE k.role_oid = wanted AND k.role_name = grant_migration_role.role_name
        AND k.kind = grant_migration_role.kind;
-    IF NOT has_schema_privilege(wanted, 'migrollback_schema', 'USAGE') THEN
+    IF NOT has_schema_privilege(wanted, 'migrollback_schema'::regnamespace, 'USAGE') THEN
         EXECUTE format('GRANT USAGE ON SCHEMA %s TO %s', 'migrollback_schema', wanted::regrole);
-        IF NOT has_schema_privilege(wanted, 'migrollback_schema', 'USAGE') THEN
+        IF NOT has_schema_privilege(wanted, 'migrollback_schema'::regnamespace, 'USAGE') THEN
             RAISE EXCEPTION '% has no right to use schema %, and only the schema''s owner can grant that', role_name,
                 'migrollback_schema'
                 USING ERRCODE = 'MR006', HINT = format('GRANT USAGE ON SCHEMA %s TO %s, as its owner. Nothing was '
