@@ -10,7 +10,6 @@ import traitlets
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import (
     LockBusy,
-    NotInstalled,
     OlderSystem,
     Refused,
     RollbackFailed,
@@ -26,6 +25,8 @@ from migrollback_nb.panels.pieces import (
     RESULT,
     WIDE,
     busy_html,
+    lacking_html,
+    lacks_system,
     message_html,
     option,
     progress_html,
@@ -69,6 +70,7 @@ class ChoiceView(View):
             description="Filter", placeholder="part of a name or a reason", layout=WIDE, style=FIELD
         )
         self.choice = NameList(description="Migration", rows=5, layout=WIDE, **FIELD)
+        self._remark = ""
         self.empty_view = widgets.HTML()
         self.together_view = widgets.HTML()
         self.unfinished_view = widgets.HTML()
@@ -105,8 +107,10 @@ class ChoiceView(View):
             options = tuple((option(one), one["migration_name"]) for one in shown)
             if options != self.choice.options:
                 self.choice.options = options
-            self.empty_view.value = html.escape(remark(len(shared.migrations), len(found), len(shown)))
+            self._remark = html.escape(remark(len(shared.migrations), len(found), len(shown)))
             self._drawn["options"] = facts
+        # of a database without the system nothing is known, not even that it is empty
+        self.empty_view.value = "" if lacks_system(shared.error) and not shared.migrations else self._remark
         self._write(self.unfinished_view, unfinished_html, shared.unfinished)
         # a deploy stands in its list
         named = shared.deploy and shared.deploy in {one["label"] for one in shared.deploys}
@@ -151,7 +155,7 @@ class OutcomeView(View):
             "New preview", "Look at what would run now. Changes nothing", self.shared.preview
         )
         self.again_button.button_style = "primary"
-        return (self.verify_view, self.message_view, self.again_button, InstallView(self.shared))
+        return (self.verify_view, self.message_view, self.again_button)
 
     def _show(self) -> None:
         shared = self.shared
@@ -171,7 +175,7 @@ class OutcomeView(View):
 
 
 class InstallView(View):
-    """The button that installs the rollback system, or brings it up to date, where that is what is missing."""
+    """What is missing of the rollback system, and the button that installs it or brings it up to date; on top."""
 
     def _parts(self) -> tuple[Any, ...]:
         self.install_button = self._button(
@@ -179,11 +183,13 @@ class InstallView(View):
         )
         self.install_button.layout.width = "auto"
         self.install_button.button_style = "primary"
-        return (self.install_button,)
+        self.lacking_view = widgets.HTML()
+        return (self.lacking_view, self.install_button)
 
     def _show(self) -> None:
         error = self.shared.error
-        missing = isinstance(error, NotInstalled | OlderSystem) and not self.shared.busy
+        missing = lacks_system(error) and not self.shared.busy
+        self._write(self.lacking_view, lacking_html, error if missing else None)
         target = self.shared.target
         where = "" if target is None else f" (database {target.database}, schema {target.schema})"
         verb = "Bring it up to date" if isinstance(error, OlderSystem) else "Install here"
@@ -265,7 +271,8 @@ class Panel(State, View):
             return own
         self.outcome = OutcomeView(self.shared)
         choice = (ChoiceView(self.shared),) if self.chooses else ()
-        return (TargetView(self.shared), *choice, *own, RunningView(self.shared), self.outcome)
+        parts = (*choice, *own, RunningView(self.shared), self.outcome)
+        return (TargetView(self.shared), InstallView(self.shared), *parts)
 
     def _beside(self) -> tuple[Any, ...]:
         if not self._framed:

@@ -12,6 +12,8 @@ from migrollback_nb.core.errors import (
     DatabaseError,
     LockBusy,
     MigrollbackError,
+    NotInstalled,
+    OlderSystem,
     Refused,
     RehearsalStopped,
     RollbackFailed,
@@ -138,6 +140,20 @@ def target_html(target: Target | None, production: bool, standing: str = "") -> 
     if production:
         return box(f'<span style="font-size:1.3em;font-weight:700">⚠ PRODUCTION</span> {place}', html.BAD, role="note")
     return box(f"Target: {place}", html.BAD if standing == "lost" else html.CAREFUL, role="note")
+
+
+def lacks_system(error: BaseException | None) -> bool:
+    """Whether the rollback system is what is missing, or is older than this package."""
+    return isinstance(error, NotInstalled | OlderSystem)
+
+
+def lacking_html(error: BaseException | None) -> str:
+    """What of the rollback system is missing; what to do about it stands beside it as a button."""
+    if error is None:
+        return ""
+    said = str(error)
+    hint = getattr(error, "hint", None)
+    return box(html.escape(said.removesuffix(str(hint)).rstrip() if hint else said), html.CAREFUL, role="note")
 
 
 def together_html(chosen: str) -> str:

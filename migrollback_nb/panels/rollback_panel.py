@@ -11,7 +11,7 @@ from migrollback_nb.core.errors import RollbackFailed
 from migrollback_nb.panels.approvals_view import ApprovalsView
 from migrollback_nb.panels.card_view import CardView, SqlView, confirm_html
 from migrollback_nb.panels.lost_rows_view import LostRowsView
-from migrollback_nb.panels.panel import ChoiceView, OutcomeView, Panel, RunningView, TargetView
+from migrollback_nb.panels.panel import ChoiceView, InstallView, OutcomeView, Panel, RunningView, TargetView
 from migrollback_nb.panels.pieces import FIELD, WIDE, heading, row
 from migrollback_nb.panels.resolve_view import ResolveView
 from migrollback_nb.panels.standing import StillThere
@@ -203,6 +203,7 @@ class RollbackPanel(Panel):
         rehearse, preview, copy, consent = self.previewing.controls
         return (
             TargetView(shared),
+            InstallView(shared),
             self.early,
             heading("1. Choose"),
             ChoiceView(shared),

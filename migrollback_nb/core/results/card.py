@@ -83,12 +83,14 @@ class VerdictCard:
             if details
             else ""
         )
+        # a name longer than a line begins beside its mark
+        heading = html.escape(self.heading.replace(f"{self.mark} ", f"{self.mark}\u00a0", 1))
         body = (f"<table>{rows}</table>" if rows else "") + (steps_html(self.steps) if self.steps else "") + more
         return (
             f'<div class="{CSS_CLASS}" role="region" aria-label="{html.escape(f"Verdict on {self.title}")}"'
             f' style="border:1px solid #808080;line-height:1.4">'
             f'<div role="heading" aria-level="4" style="{self.style};padding:.4em .8em;font-weight:600;'
-            f'overflow-wrap:anywhere">{html.escape(self.heading)}</div>'
+            f'overflow-wrap:anywhere">{heading}</div>'
             f'<div style="padding:.3em .8em">{body}</div></div>'
         )
 
