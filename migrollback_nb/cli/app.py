@@ -14,6 +14,7 @@ from migrollback_nb.cli.arguments import COMMON
 from migrollback_nb.cli.command import Call, Command, common, given_timeouts
 from migrollback_nb.cli.commands import COMMANDS, get_parser
 from migrollback_nb.cli.paths import take_names
+from migrollback_nb.cli.prose import lines, say
 from migrollback_nb.cli.terminal import print_result
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import (
@@ -121,7 +122,8 @@ def _parse(argv: Sequence[str], out: TextIO, err: TextIO) -> argparse.Namespace 
         with redirect_stdout(out):  # to which argparse prints its help
             args = get_parser(command).parse_args(argv)
     except UsageError as error:
-        err.write(f"❌ {visible(str(error))}\n")
+        for part in f"❌ {visible(str(error))}".split("\n"):
+            say(part, err)
         return error.exit_code
     except SystemExit as ended:  # the help was printed
         return ended.code if isinstance(ended.code, int) else 0
@@ -205,7 +207,7 @@ def _print_error(error: MigrollbackError | Interrupted, call: Call) -> None:
     call.err.write(
         f"\n❌ Interrupted. {visible(error.message)}\n"
         if isinstance(error, Interrupted)
-        else f"❌ {visible(str(error))}\n"
+        else "".join(f"{line}\n" for part in f"❌ {visible(str(error))}".split("\n") for line in lines(part, call.err))
     )
     if call.form == "json":
         call.out.write(results.to_json(mask_passwords_in(_as_json(error, call.args))) + "\n")

@@ -5,31 +5,8 @@ from __future__ import annotations
 import os
 from typing import TextIO
 
-_CODES = {"good": "32", "careful": "33", "bad": "31", "calm": "36", "dim": "2", "heading": "1", "loud": "1;97;41"}
-
-#: Word of a closed set -> its kind. Only `ready` and what is restored are green, as in the panels.
-KIND = {
-    "ready": "good",
-    "not_rehearsed": "careful",
-    "harms": "careful",
-    "takes_others": "careful",
-    "loses": "bad",
-    "blocked": "bad",
-    "applied": "calm",
-    "rolled_back": "careful",
-    "failed": "bad",
-    "apply_failed": "bad",
-    "refused": "bad",
-    "restores": "good",
-    "loses_data": "careful",
-    "cannot_reapply": "careful",
-    "differs": "bad",
-    "fails": "bad",
-    "restored": "good",
-    "schema_restored": "careful",
-    "as rehearsed": "good",
-    "not as rehearsed": "bad",
-}
+#: Of each kind, as `core.kinds` has them, and of what has none.
+_CODES = {"good": "32", "careful": "33", "bad": "31", "quiet": "36", "dim": "2", "heading": "1", "loud": "1;97;41"}
 
 
 def wants_colours(out: TextIO) -> bool:
@@ -43,7 +20,7 @@ def paint(text: str, kind: str | None, out: TextIO) -> str:
     Parameters
     ----------
     kind : str, optional
-        ``good``, ``careful``, ``bad``, ``calm``, ``dim``, ``heading``, ``loud``; None: no colour.
+        ``good``, ``careful``, ``bad``, ``quiet``, ``dim``, ``heading``, ``loud``; None: no colour.
     """
     if kind is None or not text or not wants_colours(out):
         return text

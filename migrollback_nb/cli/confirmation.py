@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from migrollback_nb.cli.colours import paint, wants_colours
+from migrollback_nb.cli.prose import say_all
 from migrollback_nb.cli.tables import RULE
 from migrollback_nb.cli.terminal import show_ledgers, show_order
 from migrollback_nb.core.errors import ConfirmationRequired, Interrupted, Refused
@@ -60,7 +61,7 @@ def confirm(call: Call, meant: dict[str, Any]) -> NothingToRollBack | None:
                 show_target(preview.target, err, production=True)
         if call.speaks or stdin.isatty():
             asked.flush()
-            err.writelines(f"⚠️  {one_line(warning)}\n" for warning in preview.warnings)
+            say_all((f"⚠️  {one_line(warning)}" for warning in preview.warnings), err)
             err.flush()
             call.said.update(preview.warnings, *(check.warnings for check in preview.checks))
         if production and not args.accept_loss and preview.assessment is not None:
@@ -139,7 +140,7 @@ def show_what_runs(preview: Preview, out: TextIO, *, production: bool) -> None:
     out.write("\n")
     show_target(preview.target, out, production=production)
     show_ledgers(preview.deploy_ledgers, out)
-    out.writelines(f"{one_line(line)}\n" for line in known_effects(preview))
+    say_all(map(one_line, known_effects(preview)), out)
     out.write("\n")
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TextIO
 
-from migrollback_nb.cli.colours import KIND, paint, wants_colours
+from migrollback_nb.cli.colours import paint, wants_colours
 from migrollback_nb.cli.layout import GAP, Column, fitted, rows_of, wrapped
 from migrollback_nb.core.html import visible
+from migrollback_nb.core.kinds import KIND
 from migrollback_nb.core.times import iso_time, show_time
 
 RULE = "─" * 76

@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from migrollback_nb.cli.approvals_shown import show_change, show_request
-from migrollback_nb.cli.colours import KIND, paint
+from migrollback_nb.cli.colours import paint
+from migrollback_nb.cli.prose import lines, say
 from migrollback_nb.cli.tables import RULE, Listing, show_table, show_tsv
 from migrollback_nb.core import results
 from migrollback_nb.core.html import visible
+from migrollback_nb.core.kinds import KIND
 from migrollback_nb.core.passwords import mask_passwords
 from migrollback_nb.core.text import one_line
 
@@ -44,7 +46,7 @@ def print_result(
     if form == "table" or isinstance(result, Listing):
         for warning in _warnings_of(result):
             if warning not in said:
-                err.write(f"⚠️  {one_line(warning)}\n")
+                say(f"⚠️  {one_line(warning)}", err)
 
 
 def show(result: Any, out: TextIO, err: TextIO) -> None:
@@ -126,7 +128,8 @@ def _preview(result: results.Preview, out: TextIO, err: TextIO) -> None:
 def _rehearsal(result: results.Rehearsal, out: TextIO, err: TextIO) -> None:
     """What the rollback did before it was undone."""
     show_order([name for name, _ in result.steps], out)
-    out.writelines(f"{one_line(line)}\n" for line in result.lines())
+    for line in result.lines():
+        say(one_line(line), out)
     if result.success:
         err.write(f"\nFingerprint of this rehearsal, for rollback --preview: {result.fingerprint}\n")
 
@@ -302,8 +305,10 @@ def _runbook_files(result: results.RunbookFiles, out: TextIO, _: TextIO) -> None
 def _audit(result: results.AuditResult, out: TextIO, _: TextIO) -> None:
     """Whether anything was found, what, and the head."""
     out.write(f"{'✅' if result.success else '❌'} {result.headline}\n")
-    out.writelines(f"   {one_line(found.message)}\n" for found in result.findings)
-    out.writelines(f"⚠️  {one_line(remark)}\n" for remark in result.remarks)
+    for found in result.findings:
+        say(f"   {one_line(found.message)}", out)
+    for remark in result.remarks:
+        say(f"⚠️  {one_line(remark)}", out)
     out.write(f"   {result.events} events, head {result.anchor}\n")
     if result.file is not None:
         out.write(f"   File: {one_line(result.file)}\n")
@@ -313,9 +318,8 @@ def _doctor(result: results.DoctorResult, out: TextIO, _: TextIO) -> None:
     """How many problems, and each with its fix."""
     out.write(f"{'✅' if result.success else '❌'} {one_line(str(result.target))}: {result.headline}\n")
     for one in result.diagnoses:
-        out.write(
-            f"{'❌' if one.severity == 'problem' else '📝'} {one_line(one.message)}\n   Fix: {one_line(one.fix)}\n"
-        )
+        say(f"{'❌' if one.severity == 'problem' else '📝'} {one_line(one.message)}", out)
+        say(f"   Fix: {one_line(one.fix)}", out)
 
 
 def _message(
@@ -375,7 +379,8 @@ def _verification(found: results.Verification | None, out: TextIO, _: TextIO | N
     """The verdict of a verification; nothing where there was none."""
     if found is not None:
         out.write(f"{_verdict_of(found, out)}\n")
-        out.writelines(f"   {one_line(line)}\n" for line in found.lines())
+        for line in found.lines():
+            say(f"   {one_line(line)}", out)
         out.write("\n")
 
 
@@ -386,7 +391,8 @@ def _verdict(found: results.Verification | None, out: TextIO) -> None:
 
 
 def _verdict_of(found: results.Verification, out: TextIO) -> str:
-    return paint(f"{found.mark} {one_line(found.message)}", KIND.get(found.verdict), out)
+    shown = lines(f"{found.mark} {one_line(found.message)}", out)
+    return "\n".join(paint(line, KIND.get(found.verdict), out) for line in shown)
 
 
 def _sql(title: str, text: str, out: TextIO) -> None:
@@ -396,8 +402,10 @@ def _sql(title: str, text: str, out: TextIO) -> None:
 def show_assessment(assessment: results.Assessment | None, out: TextIO) -> None:
     """The verdict, and what it is made from; nothing where it could not be asked."""
     if assessment is not None:
-        out.write(f"{paint(one_line(assessment.heading), KIND[assessment.verdict], out)}\n")
-        out.writelines(f"{one_line(line)}\n" for line in assessment.indented())
+        for line in lines(one_line(assessment.heading), out):
+            out.write(f"{paint(line, KIND[assessment.verdict], out)}\n")
+        for line in assessment.indented():
+            say(one_line(line), out)
         out.write("\n")
 
 
@@ -419,7 +427,8 @@ def show_order(
     ordered = list(names)
     if closed is not None:
         out.write(f"{closed.words[0].upper()}{closed.words[1:]}.\n")
-        out.writelines(f"⚠️  {one_line(remark)}\n" for remark in closed.remarks)
+        for remark in closed.remarks:
+            say(f"⚠️  {one_line(remark)}", out)
     if len(ordered) > 1:
         out.write(f"Order of the rollback, {'each in a transaction of its own' if each else 'in one transaction'}:\n")
         out.writelines(f"  {place}. {one_line(name)}\n" for place, name in enumerate(ordered, 1))

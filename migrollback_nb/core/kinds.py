@@ -1,4 +1,4 @@
-"""Which colour a word of a closed set has, the same in frames, panels and pictures: good, bad, careful, quiet. Pure."""
+"""Which colour a word of a closed set has, the same everywhere, terminals too: good, bad, careful, quiet. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from migrollback_nb.core import html
 STYLE = {"good": html.GOOD, "bad": html.BAD, "careful": html.CAREFUL, "quiet": html.QUIET}
 
 _WORDS = {
-    "good": ("applied", "ready", "restores", "same", "rehearsed", "verified"),
-    "bad": ("failed", "blocked", "loses", "fails", "loses_data", "missing", "apply_failed"),
+    "good": ("applied", "ready", "restores", "restored", "as rehearsed", "same", "rehearsed", "verified"),
+    "bad": (
+        "failed", "blocked", "loses", "fails", "differs", "not as rehearsed", "missing", "apply_failed",
+    ),
     "careful": (
-        "not_rehearsed", "harms", "takes_others", "differs", "partly rolled back", "refused", "stopped",
+        "not_rehearsed", "harms", "takes_others", "loses_data", "cannot_reapply", "schema_restored", "unknown",
+        "no_rollback", "partly rolled back", "refused", "stopped",
     ),
     "quiet": ("rolled_back", "rolled back", "skipped", "never"),
 }  # fmt: skip
@@ -21,6 +24,11 @@ KIND = {word: kind for kind, words in _WORDS.items() for word in words}
 
 _OF_KIND = {"good": "✔", "bad": "✘", "careful": "•", "quiet": "•"}
 _OF_WORD = {"not_rehearsed": "?", **dict.fromkeys(("loses", "loses_data", "takes_others", "harms", "differs"), "!")}
+
+
+def style(word: str) -> str:
+    """The style of a banner for a verdict, grade or outcome; careful for a word that is not known."""
+    return STYLE[KIND.get(word, "careful")]
 
 
 def sign(word: str) -> str:

@@ -7,10 +7,15 @@ import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import get_args
 
+from migrollback_nb.cli import colours, prose
 from migrollback_nb.cli.tables import show_tsv
 from migrollback_nb.cli.terminal import show
-from migrollback_nb.core import results
+from migrollback_nb.core import kinds, results
+from migrollback_nb.core.results.assessment import AssessmentVerdict
+from migrollback_nb.core.results.proof import GRADES
+from migrollback_nb.core.results.verification import Verdict as Outcome
 
 
 def shown(result: object) -> str:
@@ -62,3 +67,39 @@ def test_several_lines_of_a_verdict_stay_under_its_migration() -> None:
     )
     lines = shown(results.Proof(migrations=(proof,), server="here")).splitlines()
     assert lines[1:3] == ["     up part: 001_a.sql: is a directory", "     Rename it."]
+
+
+def test_terminal_frames_and_banners_have_one_table_of_colours():
+    words = {*get_args(AssessmentVerdict), *get_args(Outcome), *GRADES, "applied", "rolled_back", "failed"}
+    assert words <= kinds.KIND.keys()
+    good = {word for word in words if kinds.KIND[word] == "good"}
+    assert good == {"ready", "restored", "as rehearsed", "restores", "applied"}
+    assert set(kinds.KIND.values()) == kinds.STYLE.keys()
+    for kind in kinds.STYLE:
+        assert colours.paint("x", kind, Screen()) != "x"
+
+
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+LONG = (
+    'migrollback sync looks for dependents of public."a table of many words", which no file declares, and of'
+    " 20250120_a_migration_whose_name_is_longer_than_a_terminal_of_forty_columns_can_hold_in_one_line too"
+)
+
+
+def test_prose_is_as_wide_as_the_terminal_and_breaks_no_name(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = prose.lines(f"⚠️  {LONG}", Screen())
+    assert len(lines) > 3
+    assert all(len(line) <= 40 or " " not in line.strip() for line in lines)
+    assert any('public."a table of many words",' in line for line in lines)
+    assert all(line.startswith("    ") for line in lines[1:])
+    assert " ".join(" ".join(lines).split()) == " ".join(f"⚠️  {LONG}".split())
+    assert prose.lines(f"   {LONG}", Screen())[1].startswith("     ")
+
+
+def test_in_a_pipe_prose_is_one_line():
+    assert prose.lines(f"   {LONG}", io.StringIO()) == [f"   {LONG}"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from migrollback_nb.core import html
+from migrollback_nb.core import html, kinds
 from migrollback_nb.core.results.needed_approvals import Approvals, approvals_of
 from migrollback_nb.core.text import as_line, as_text
 from migrollback_nb.core.times import iso_time, show_time
@@ -45,7 +45,6 @@ HARMS: dict[str, str] = {
     "leaves_behind": "Leaves behind",
 }
 _MARK = {"blocked": "❌", "ready": "✅", "not_rehearsed": "❔"}
-_STYLE = {"blocked": html.BAD, "loses": html.BAD, "ready": html.GOOD}
 
 
 @as_line
@@ -181,7 +180,7 @@ class Assessment:
         """Colour of its heading: green for ready alone, red for a loss once it was rehearsed or proven."""
         if self.verdict == "loses" and self.known_by not in ("rehearsal", "proof"):
             return html.CAREFUL
-        return _STYLE.get(self.verdict, html.CAREFUL)
+        return kinds.style(self.verdict)
 
     @property
     def losses(self) -> tuple[Effect, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from migrollback_nb.core import html
+from migrollback_nb.core import html, kinds
 from migrollback_nb.core.errors import shown
 from migrollback_nb.core.results.assessment import Effect
 from migrollback_nb.core.results.schema import SchemaChange
@@ -20,13 +20,6 @@ GRADES: tuple[Grade, ...] = (
     "restores", "loses_data", "cannot_reapply", "differs", "fails", "unknown", "no_rollback",
 )  # fmt: skip
 _MARKS = {"restores": "✅", "loses_data": "⚠️", "unknown": "❔", "no_rollback": "⚪"}
-_STYLES = {
-    "restores": html.GOOD,
-    "loses_data": html.CAREFUL,
-    "cannot_reapply": html.CAREFUL,
-    "unknown": html.CAREFUL,
-    "no_rollback": html.CAREFUL,
-}
 
 
 @as_line
@@ -125,9 +118,7 @@ class MigrationProof:
             for name, value in (("Details", "\n".join(self.lines())), ("SQLSTATE", self.sqlstate or ""))
             if value
         ]
-        return html.banner(
-            f"{self.migration_name}: {self.grade}", _STYLES.get(self.grade, html.BAD)
-        ) + html.definitions(details)
+        return html.banner(f"{self.migration_name}: {self.grade}", kinds.style(self.grade)) + html.definitions(details)
 
 
 @as_text

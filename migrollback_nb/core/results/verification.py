@@ -6,20 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
-from migrollback_nb.core import html
+from migrollback_nb.core import html, kinds
 from migrollback_nb.core.results.assessment import Effect, effects_of
 from migrollback_nb.core.results.schema import SchemaDiff
 from migrollback_nb.core.text import as_text
 
 Verdict = Literal["restored", "schema_restored", "differs", "as rehearsed", "not as rehearsed", "unknown"]
-_STYLE = {
-    "restored": html.GOOD,
-    "schema_restored": html.CAREFUL,
-    "as rehearsed": html.GOOD,
-    "differs": html.BAD,
-    "not as rehearsed": html.BAD,
-    "unknown": html.CAREFUL,
-}
 _MARK = {
     "restored": "✅",
     "schema_restored": "⚠️",
@@ -97,7 +89,7 @@ class Verification:
         return "\n".join((f"<Verification {self.verdict}: {self.message}>", *self.lines()))
 
     def _repr_html_(self) -> str:
-        shown = html.banner(f"{self.mark} {self.message}", _STYLE[self.verdict])
+        shown = html.banner(f"{self.mark} {self.message}", kinds.style(self.verdict))
         if self.verdict != "restored":
             shown += html.warnings(map(str, self.effects))
         if self.verdict == "unknown":
