@@ -142,8 +142,8 @@ class Magic:
         if command is None:
             here = (name for name, one in COMMANDS.items() if not one.by_itself)
             return [*here, *options, "--help", "--version"]
-        if before[-1] in ("--confirm", "--preview"):
-            return self._names() if before[-1] == "--confirm" else []
+        if before[-1] in ("--confirm", "--to", "--preview"):
+            return [] if before[-1] == "--preview" else self._names()
         if before[-1] in ("--select", "--exclude"):
             return [*self._names(), *(f"{name}:" for name in METHODS)]
         named = any(one.migration and not one.names[0].startswith("-") for one in command.arguments)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from migrollback_nb.core import results
-from migrollback_nb.core.errors import MigrationNotFound, UsageError
+from migrollback_nb.core.errors import MigrationNotFound, Refused, UsageError
 from migrollback_nb.core.results.assessment import Assessment
 from migrollback_nb.core.results.selection import Range
 from migrollback_nb.core.times import iso_time, read_time
@@ -111,7 +111,7 @@ def find(database: Database, range: Range, *, folder: Path | None = None) -> Fou
     MigrationNotFound, UsageError
         When a name, a label or a selector means nothing.
     Refused
-        When the migration that is to stay is rolled back.
+        When the migration that is to stay is not registered, or rolled back.
     DependencyError
         When dependencies form a cycle.
     """
@@ -128,7 +128,11 @@ def find(database: Database, range: Range, *, folder: Path | None = None) -> Fou
     try:
         return Found(range=range, steps=database.selectors.of_range(range, since=_since(range)))
     except MigrationNotFound as error:
-        raise not_found(database, error.name) from None
+        unknown = not_found(database, error.name)
+        # a range is no name of what goes: nothing is missing, and it is refused
+        raise Refused(
+            f"{unknown.message}: there is no going back to it", migration_name=range.to, hint=unknown.hint
+        ) from None
 
 
 def plan_of(database: Database, found: Found) -> Plan | NothingToRollBack:

@@ -199,11 +199,12 @@ def test_one_that_runs_outside_a_transaction_is_refused_and_goes_with_each(db, r
 
 @pytest.mark.long
 def test_a_job_that_was_killed_between_two_goes_on(database_dsn, folder, session, run):
+    watcher = session()
     set_rollback(session, "003_c", "SELECT pg_sleep(30)")
     words = ["rollback", "--to", "001_a", "--confirm", "001_a", "--each", "--attempt", ID, "--snapshots", "none"]
     command = [sys.executable, "-m", "migrollback_nb.cli", "--dsn", database_dsn, "--dir", str(folder), *words]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
-        while status(session(), "004_d") == "applied":
+        while status(watcher, "004_d") == "applied":
             assert job.poll() is None
         job.kill()
     session().execute(

@@ -133,9 +133,9 @@ def test_what_was_applied_again_counts_as_later(db, session, write_migration):
     assert steps(db.preview(to="005_e")) == ["002_b"]
     with pytest.raises(mr.Refused, match="004_d is rolled back"):
         db.preview(to="004_d")
-    with pytest.raises(mr.MigrationNotFound) as caught:
+    with pytest.raises(mr.Refused, match="001_aa") as caught:
         db.preview(to="001_aa")
-    assert caught.value.similar == ("001_a",)
+    assert "Did you mean 001_a?" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,8 @@ def test_a_dry_run_and_a_plan_say_all_of_it(as_json, session):
         ended, told = as_json(*command, "--to", "005_e")
         assert (ended, told["migrations"], told["steps"], told["effects"]) == (0, [], [], [])
         assert "nothing to roll back" in told["message"]
-    assert as_json("rollback", "--to", "00x", "--dry-run")[0] == 1
+    for command in (["rollback", "--dry-run"], ["rollback", "--confirm", "00x"], ["plan"]):
+        assert as_json(*command, "--to", "00x")[0] == 3
     ended, told = as_json("rollback", "--last", "2", "--confirm", "004_d")
     assert (ended, told["success"]) == (2, False)
     assert events(session()).count("rolled_back") == 0
