@@ -102,7 +102,7 @@ def test_everyone_may_what_the_rules_say_and_nothing_else(server: Server) -> Non
 
 @pytest.mark.long
 @pytest.mark.versions
-@pytest.mark.parametrize("schema", ["public", 'It\'s "Ours"'])
+@pytest.mark.parametrize("schema", ["public", "Private one"])
 def test_whatever_is_done_to_the_system(server: Server, schema: str, tmp_path: Path) -> None:
     with world(server) as admin:
         place = sql.Identifier(schema)

@@ -276,3 +276,33 @@ def test_an_auditor_reads_everything_and_changes_nothing(session, applied, peopl
         assert status in (1, 3), (words, said)
         assert "is an auditor" in said, (words, said)
     assert value(session(), "SELECT count(*) FROM migration_events") == before
+
+
+def test_the_person_is_named_and_not_the_role_that_was_set(session, people):
+    connection = session()
+    bob = people["bob"]
+    connection.execute(
+        f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {bob}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {bob};"
+        f" SET ROLE {bob}"
+    )
+    connection.execute("SELECT register_migration('001_x', '001', 'SELECT 1'); SELECT create_migration_snapshot('x')")
+    connection.execute("SELECT execute_migration_rollback('001_x')")
+    connection.execute("RESET ROLE")
+    named = "SELECT applied_by, rollback_by FROM migration_history WHERE migration_name = '001_x'"
+    assert connection.execute(named).fetchall() == [("postgres", "postgres")]
+    assert connection.execute("SELECT DISTINCT taken_by FROM migration_snapshots").fetchall() == [("postgres",)]
+
+
+def test_the_panels_of_an_auditor_show_and_what_it_may_not_is_said(session, applied, people, db_of):
+    applied("001_t", UP, DOWN)
+    grant(session(), "auditor", people["bob"])
+    bob = db_of("bob")
+    panels = [mr.panels.HistoryPanel(bob), mr.panels.GraphPanel(bob), mr.panels.RollbackPanel(bob)]
+    for panel in panels:
+        assert "permission denied" not in repr(panel.layout) + str(getattr(panel, "message", ""))
+        panel.close()
+    assert not bob.history().empty
+    assert bob.preview("001_t").fingerprint
+    assert bob.sql("SELECT count(*) FROM migration_events").iat[0, 0] > 0
+    with pytest.raises(mr.DatabaseError, match="is an auditor"):
+        bob.rollback("001_t", confirm="001_t")
