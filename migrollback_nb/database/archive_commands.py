@@ -101,7 +101,7 @@ class ArchiveCommands:
 
     def erase(self, table: str, key: str, reason: str | None) -> int:
         """Take one row of a table out of all archives. Writes, with an event. Returns how many kept rows went."""
-        rows = self._call("erase_from_archives", table=table, key=key, reason=reason, client=self._session.client)
+        rows = self._call("erase_from_archives", from_table=table, key=key, reason=reason, client=self._session.client)
         return cast(int, next(iter(rows[0].values())))
 
     def contents(self) -> Iterator[Row]:

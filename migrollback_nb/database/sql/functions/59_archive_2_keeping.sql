@@ -257,9 +257,10 @@ COMMENT ON FUNCTION migrollback_schema.forget_watches() IS
     'Writes: drops the triggers of watch_rows(). No others can be there: they never outlive their transaction.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.archive_changed_rows() RETURNS trigger
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET timezone = 'UTC' SET extra_float_digits = 1
-    SET bytea_output = 'hex' SET lc_monetary = 'C' AS $function$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+    -- the rows of a large statement meet in memory
+    SET work_mem = '64MB' SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET timezone = 'UTC'
+    SET extra_float_digits = 1 SET bytea_output = 'hex' SET lc_monetary = 'C' AS $function$
 DECLARE
     place   record;
     present jsonb;                      -- name from before -> name now, of the columns that are there as they were
@@ -294,7 +295,8 @@ BEGIN
            JOIN jsonb_array_elements(place.columns) c ON c ->> 'name' = k.name WHERE present ? k.name),
         CASE WHEN TG_OP = 'UPDATE' THEN ', ' || coalesce(migrollback_schema.row_hash_expression(
                  'n', ARRAY(SELECT present ->> h.name FROM unnest(place.hashed) WITH ORDINALITY AS h (name, place)
-                             WHERE present ? h.name ORDER BY h.place)), 'NULL')
+                             WHERE present ? h.name ORDER BY h.place),
+                 migrollback_schema.is_plainly_hashed(place.columns, place.hashed)), 'NULL')
              ELSE '' END,
         (SELECT string_agg(', ' || migrollback_schema.kept_expression(c, 'o', present ->> (c ->> 'name')), ''
                            ORDER BY (c ->> 'number')::int)
@@ -317,11 +319,24 @@ COMMENT ON FUNCTION migrollback_schema.archive_changed_rows() IS
     'Trigger function of watch_rows(): writes the rows of a statement, as they were, to their archive; calls no '
     'function of a user''s.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.row_hash_expression(alias text, columns text[]) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT format('pg_catalog.hashtextextended(ROW(%s)::text, 0)',
+CREATE OR REPLACE FUNCTION migrollback_schema.row_hash_expression(alias text, columns text[], plain boolean)
+RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT format(CASE WHEN plain THEN 'pg_catalog.hash_record_extended(ROW(%s), 0)'
+                       ELSE 'pg_catalog.hashtextextended(ROW(%s)::text, 0)' END,
                   string_agg(format('%s.%I', alias, c.name), ', ' ORDER BY c.place))
       FROM unnest(columns) WITH ORDINALITY AS c (name, place)
 $function$;
-COMMENT ON FUNCTION migrollback_schema.row_hash_expression(text, text[]) IS
-    'SQL of a hash of these values of a row, by which it is seen whether they are the same later. Does not write.';
+COMMENT ON FUNCTION migrollback_schema.row_hash_expression(text, text[], boolean) IS
+    'SQL of a hash of these values of a row, by which it is seen whether they are the same later. plain: all of types '
+    'that can be hashed as they are, which takes half as long. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.is_plainly_hashed(part_columns jsonb, hashed text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT cardinality(hashed) > 0 AND bool_and((c ->> 'type_id')::oid IN (
+               'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype, 'bool'::regtype,
+               'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype, 'uuid'::regtype, 'numeric'::regtype))
+           AND count(*) = cardinality(hashed)
+      FROM jsonb_array_elements(part_columns) c WHERE c ->> 'name' = ANY (hashed)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.is_plainly_hashed(jsonb, text[]) IS
+    'Whether all of these columns have types that can be hashed as they are. Does not write.';

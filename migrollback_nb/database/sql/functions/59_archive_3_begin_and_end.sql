@@ -101,7 +101,8 @@ BEGIN
         'CASE WHEN t.tableoid IS NULL THEN ''D'' ELSE ''U'' END::"char" AS op, '
         'CASE WHEN t.tableoid IS NOT NULL THEN %s END AS h, NULL::boolean AS skip%s%s '
         'FROM migrollback_archive.%I a LEFT JOIN ONLY %s t ON %s WHERE t.tableoid IS NULL OR %s', fresh,
-        migrollback_schema.row_hash_expression('t', place.hashed),
+        migrollback_schema.row_hash_expression('t', place.hashed,
+            migrollback_schema.is_plainly_hashed(place.columns, place.hashed)),
         (SELECT string_agg(format(', a.c%s AS n%s', c ->> 'number', k.place), '' ORDER BY k.place)
            FROM unnest(place.key_columns) WITH ORDINALITY AS k (name, place)
            JOIN jsonb_array_elements(place.columns) c ON c ->> 'name' = k.name),
@@ -163,7 +164,8 @@ BEGIN
     IF keys IS NULL THEN
         RETURN;
     END IF;
-    EXECUTE format('SELECT count(DISTINCT batch), coalesce(bool_or(%s), false) FROM migrollback_archive.%I',
+    EXECUTE format('SELECT count(*), coalesce(bool_or(b.changed), false) FROM (SELECT batch, bool_or(%s) AS changed '
+                   'FROM migrollback_archive.%I GROUP BY batch) b',
         (SELECT string_agg(format('n%s IS DISTINCT FROM c%s', k.place, c ->> 'number'), ' OR ')
            FROM unnest(place.key_columns) WITH ORDINALITY AS k (name, place)
            JOIN jsonb_array_elements(place.columns) c ON c ->> 'name' = k.name), place.data) INTO batches, changed;
@@ -215,7 +217,7 @@ BEGIN
                         AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum);
         IF place.kind = 'columns' AND matching IS NOT NULL THEN
             EXECUTE format('UPDATE migrollback_archive.%I a SET h = %s FROM %s %s t WHERE %s', place.data,
-                           migrollback_schema.row_hash_expression('t', names),
+                           migrollback_schema.row_hash_expression('t', names, false),
                            CASE WHEN place.only_this THEN 'ONLY' ELSE '' END, place.relation::regclass, matching);
         END IF;
     END IF;
@@ -247,7 +249,10 @@ BEGIN
             END IF;
             SELECT t.* INTO place FROM migrollback_schema.migration_archived_tables t WHERE t.part = place.part;
             PERFORM migrollback_schema.mark_kept_rows(place.part);
-            EXECUTE format('SELECT count(*) FROM migrollback_archive.%I', place.data) INTO number;
+            number := place.rows;       -- of a copy it is known
+            IF number IS NULL OR place.kind = 'rows' THEN
+                EXECUTE format('SELECT count(*) FROM migrollback_archive.%I', place.data) INTO number;
+            END IF;
             UPDATE migrollback_schema.migration_archived_tables t
                SET rows = number, bytes = pg_table_size(format('migrollback_archive.%I', place.data)::regclass),
                    sequences = t.sequences || jsonb_build_object('after', migrollback_schema.sequence_states(

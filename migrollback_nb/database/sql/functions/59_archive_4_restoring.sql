@@ -76,9 +76,13 @@ BEGIN
         'UPDATE migrollback_archive.%I a SET skip = true FROM %s WHERE %s AND t.xmin::text <> ALL ($1) '
         'AND NOT (t.xmin::text = ANY ($2) AND %s)', place.data, source, matching,
         CASE WHEN place.kind = 'table' OR NOT place.hashed <@ ARRAY(
-                 SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = relation AND NOT a.attisdropped)
+                 SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = relation AND NOT a.attisdropped
+                    -- a type that cannot be hashed in place of one that can
+                    AND (place.kind <> 'rows' OR place.columns @> jsonb_build_array(jsonb_build_object(
+                             'name', a.attname, 'type_id', a.atttypid::text))))
              THEN 'false' ELSE format('coalesce(a.h = %s, false)',
-            migrollback_schema.row_hash_expression('t', place.hashed)) END)
+            migrollback_schema.row_hash_expression('t', place.hashed, place.kind = 'rows'
+                AND migrollback_schema.is_plainly_hashed(place.columns, place.hashed))) END)
     USING place.written_in, put_back;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.mark_conflicts(bigint, bigint) IS
@@ -105,9 +109,11 @@ RETURNS TABLE (name text, number int, value text, kept text, differs text, is_ke
                elsewhere bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT c ->> 'name', (c ->> 'number')::int, format('a.c%s::%s', c ->> 'number', n.type), k.kept,
-           CASE WHEN a.atttypid = (c ->> 'type_id')::oid AND (c ->> 'native')::boolean AND (
-                    y.typcategory = 'S' OR EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
-                                                    WHERE m.amname = 'btree' AND o.opcdefault AND o.opcintype = y.oid))
+           CASE WHEN a.atttypid = (c ->> 'type_id')::oid AND (c ->> 'native')::boolean
+                    -- those of which no two are equal and look different, as 1 and 1.0 do
+                    AND y.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype,
+                                  'varchar'::regtype, 'bool'::regtype, 'date'::regtype, 'timestamp'::regtype,
+                                  'timestamptz'::regtype, 'uuid'::regtype, 'bytea'::regtype)
                 THEN format('%s IS DISTINCT FROM a.c%s', k.kept, c ->> 'number')
                 ELSE format('(pg_catalog.concat(%s) IS DISTINCT FROM pg_catalog.concat(a.c%s) OR (%1$s IS NULL) <> '
                             '(a.c%2$s IS NULL))',

@@ -23,7 +23,7 @@ DECLARE
     one        record;
     done       record;
     problem    text := place.why_not;
-    disabled   boolean := false;
+    disabled   jsonb := '[]';           -- triggers, as they were
     over       bigint := 0;             -- rows written since, and overwritten by choice
     code       text;
     blocking   text;
@@ -37,20 +37,17 @@ BEGIN
         BEGIN
             FOR one IN SELECT * FROM migrollback_schema.triggers_that_fire(relation) WHERE without_triggers LOOP
                 EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', one.tgrelid::regclass, one.tgname);
-                disabled := true;
+                disabled := disabled || to_jsonb(one);
             END LOOP;
             IF overwrite THEN
                 EXECUTE format('SELECT count(*) FROM migrollback_archive.%I a WHERE a.skip', place.data) INTO over;
             END IF;
             problem := migrollback_schema.write_kept_rows(place.part, relation, overwrite);
             SET CONSTRAINTS ALL IMMEDIATE;
-            IF disabled THEN
-                FOR one IN SELECT g.tgrelid, g.tgname, g.tgenabled FROM jsonb_array_elements_text(triggers) n
-                             JOIN pg_trigger g ON g.tgname = n AND g.tgenabled = 'D' AND NOT g.tgisinternal
-                              AND g.tgrelid = ANY (migrollback_schema.table_members(relation)) LOOP
-                    EXECUTE format('ALTER TABLE %s ENABLE TRIGGER %I', one.tgrelid::regclass, one.tgname);
-                END LOOP;
-            END IF;
+            FOR one IN SELECT t.* FROM jsonb_to_recordset(disabled) AS t (tgrelid oid, tgname text, tgenabled text) LOOP
+                EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', one.tgrelid::regclass,
+                               CASE one.tgenabled WHEN 'A' THEN 'ALWAYS' ELSE '' END, one.tgname);
+            END LOOP;
             done := migrollback_schema.compare_restored(place.part, relation);
             -- the number of this transaction: what it wrote is no other session's
             UPDATE migrollback_schema.migration_archived_tables t SET restored_at = clock_timestamp()
@@ -175,21 +172,21 @@ COMMENT ON FUNCTION migrollback_schema.with_restored_writes(jsonb, jsonb) IS
     'Counts of rows ([updated, deleted] by table) with those that were written to put back what an archive held, by '
     'the details of events. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.effects_of_restoring(reports jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION migrollback_schema.effects_of_restoring(reports jsonb, known_by text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RETURN (SELECT coalesce(jsonb_agg(migrollback_schema.migration_effect('values_not_restored', t ->> 'table',
                         (t ->> 'conflicts')::bigint + coalesce((t ->> 'differing')::bigint, 0),
                         coalesce(t ->> 'failure', CASE WHEN t ? 'differing' THEN 'not as they were' ELSE
-                                                      'written or deleted since' END), 'rehearsal', NULL::text, false)
+                                                      'written or deleted since' END), known_by, NULL::text, false)
                               ORDER BY t ->> 'table'), '[]')
       FROM jsonb_array_elements(CASE jsonb_typeof(reports) WHEN 'array' THEN reports END) r
      CROSS JOIN LATERAL jsonb_array_elements(r -> 'tables') t
      WHERE (t ->> 'conflicts')::bigint + coalesce((t ->> 'differing')::bigint, 0) > 0 OR t ? 'failure');
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.effects_of_restoring(jsonb) IS
-    'Effects values_not_restored of what an archive did not put back in a rehearsal, by what restore_archive() '
-    'returned. Does not write.';
+COMMENT ON FUNCTION migrollback_schema.effects_of_restoring(jsonb, text) IS
+    'Effects values_not_restored of what an archive did not put back, by what restore_archive() returned. Does not '
+    'write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.left_of_archived(name text, what text, identity text) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $function$
@@ -218,14 +215,11 @@ BEGIN
         SELECT t.* INTO place FROM migrollback_schema.migration_archived_tables t
          WHERE t.archive_id = archive AND t.table_schema = parts[1] AND t.table_name = parts[2] LIMIT 1;
     END IF;
-    RETURN CASE WHEN place.part IS NULL OR place.why_not IS NOT NULL THEN NULL
-                WHEN place.restored_at IS NULL THEN 0
-                ELSE place.conflicts + place.differing END;
+    RETURN CASE WHEN place.part IS NOT NULL AND place.why_not IS NULL THEN 0 END;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.left_of_archived(text, text, text) IS
-    'Of what a migration destroyed, how much does not come back: 0 where the archive has all of it, or has put all of '
-    'it back; how many rows were left, for they were written since, or became others; NULL where it was not kept. '
-    'Does not write.';
+    'Of what a migration destroyed, how much does not come back: 0 where the archive has it (what was not put back, '
+    'effects_of_restoring() says); NULL where it was not kept. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.begin_rollback_archive(
     name text, otherwise_path text, session_path text, session_settings jsonb)

@@ -132,14 +132,14 @@ COMMENT ON FUNCTION migrollback_schema.prune_migration_archives(timestamptz, tex
     'Returns how many, and the bytes. SQLSTATE MR006: no time.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.erase_from_archives(
-    "table" text, key text, reason text DEFAULT NULL, client text DEFAULT NULL)
+    from_table text, key text, reason text DEFAULT NULL, client text DEFAULT NULL)
 RETURNS bigint LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     one    record;
     -- of several columns a JSON array
     keys   constant text[] := CASE WHEN key ~ '^\s*\[' THEN ARRAY(SELECT jsonb_array_elements_text(key::jsonb))
                                    ELSE ARRAY[key] END;
-    parts  constant text[] := parse_ident("table", false);
+    parts  constant text[] := parse_ident(from_table, false);
     number bigint;
     erased bigint := 0;
     known  boolean := false;
@@ -162,12 +162,12 @@ BEGIN
         UPDATE migrollback_schema.migration_archived_tables t SET rows = t.rows - number WHERE t.part = one.part;
     END LOOP;
     IF NOT known THEN
-        RAISE EXCEPTION 'No archive holds rows of % that are found by such a key', "table"
+        RAISE EXCEPTION 'No archive holds rows of % that are found by such a key', from_table
             USING ERRCODE = 'MR042', HINT = 'migrollback archives lists them; a key of several columns is a JSON '
                                             'array: ["1", "a"].';
     END IF;
     PERFORM migrollback_schema.add_migration_event('archive_erased', NULL::text, NULL::uuid, reason,
-        erase_from_archives.client, jsonb_build_object('table', "table", 'rows', erased));
+        erase_from_archives.client, jsonb_build_object('table', from_table, 'rows', erased));
     RETURN erased;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.erase_from_archives(text, text, text, text) IS

@@ -221,7 +221,7 @@ BEGIN
     END IF;
     RETURN migrollback_schema.without_values_put_back(
                migrollback_schema.effects_on_rows(report), report -> 'came_back', report -> 'unchanged_since')
-        || migrollback_schema.effects_of_restoring(report -> 'restored')
+        || migrollback_schema.effects_of_restoring(report -> 'restored', 'rehearsal'::text)
         || migrollback_schema.effects_on_others(report)
         || coalesce((
             SELECT jsonb_agg(migrollback_schema.migration_effect('breaks', b ->> 'identity', NULL::bigint,

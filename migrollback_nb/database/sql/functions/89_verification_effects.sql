@@ -187,7 +187,14 @@ BEGIN
     RETURN (SELECT coalesce(jsonb_agg(e.value || jsonb_build_object(
                        'words', migrollback_schema.migration_effect_words(e.value)) ORDER BY e.place), '[]')
             FROM jsonb_array_elements(migrollback_schema.without_values_put_back(
-                     migrollback_schema.merged_effects(found, '[]'::jsonb), came_back, NULL::jsonb))
+                     migrollback_schema.merged_effects(found, '[]'::jsonb), came_back, NULL::jsonb)
+                     || migrollback_schema.effects_of_restoring((
+                            SELECT jsonb_agg(v.details -> 'restored') FROM unnest(names) AS n (name)
+                             CROSS JOIN LATERAL (
+                                 SELECT x.details FROM migrollback_schema.migration_events x
+                                  WHERE x.migration_name = n.name AND x.event = 'rolled_back'
+                                  ORDER BY x.event_number DESC LIMIT 1) v WHERE v.details ? 'restored'),
+                            'catalog'::text))
                  WITH ORDINALITY AS e (value, place));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.effects_after_rollback(text[], uuid, uuid, text, jsonb) IS

@@ -52,6 +52,18 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
                'A rollback here does not change that database: roll back there too.'
         FROM pg_subscription s JOIN pg_database b ON b.oid = s.subdbid AND b.datname = current_database()
         UNION ALL
+        SELECT 'note', 'archives', 'migrollback_archive', format('values that were destroyed are kept in schema '
+                   'migrollback_archive: %s in %s tables', pg_size_pretty(sum(pg_total_relation_size(c.oid))),
+                   count(*)),
+               'Leave them out of dumps by pg_dump --exclude-schema=migrollback_archive; migrollback archives --prune '
+               '90d throws old ones away.'
+        FROM pg_class c WHERE c.relnamespace = to_regnamespace('migrollback_archive') AND c.relkind = 'r'
+        HAVING count(*) > 0
+        UNION ALL
+        SELECT 'problem', 'archives', 'migrollback_archive', p.text,
+               'Look who made it: values are kept there only where its owner alone has rights.'
+        FROM migrollback_schema.archive_schema_problem() AS p (text) WHERE p.text IS NOT NULL
+        UNION ALL
         SELECT 'problem', 'counters', NULL, 'track_counts is off: what an up migration writes is not counted',
                'Set track_counts = on in postgresql.conf.'
         FROM setting s WHERE s.name = 'track_counts' AND s.value = 'off') AS v
