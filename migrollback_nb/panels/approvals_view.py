@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from migrollback_nb.core import html
 from migrollback_nb.core.times import show_time
-from migrollback_nb.panels.pieces import FIELD, WIDE, box, row
+from migrollback_nb.panels.pieces import FIELD, box, row, wide
 from migrollback_nb.panels.view import View
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class ApprovalsView(View):
             self._request,
         )
         self.approve_field = widgets.Text(
-            description="Approve", placeholder="type the migration's name", layout=WIDE, style=FIELD
+            description="Approve", placeholder="type the migration's name", layout=wide(), style=FIELD
         )
         self.approve_button = self._button(
             "Approve",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from migrollback_nb.core import html
 from migrollback_nb.core.times import show_time
 from migrollback_nb.panels.name_list import NameList
-from migrollback_nb.panels.pieces import FIELD, WIDE
+from migrollback_nb.panels.pieces import FIELD, wide
 from migrollback_nb.panels.view import View
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class DeployChoice(View):
     """Choose a deploy: exactly what it brought and is still applied is rolled back together."""
 
     def _parts(self) -> tuple[Any, ...]:
-        self.deploy_choice = NameList(description="or deploy", rows=1, layout=WIDE, **FIELD)
+        self.deploy_choice = NameList(description="or deploy", rows=1, layout=wide(), **FIELD)
         self.deploy_choice.observe(self._entered("deploy"), "value")
         return (self.deploy_choice,)
 

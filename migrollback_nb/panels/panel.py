@@ -23,7 +23,6 @@ from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.pieces import (
     FIELD,
     RESULT,
-    WIDE,
     busy_html,
     lacking_html,
     lacks_system,
@@ -36,6 +35,7 @@ from migrollback_nb.panels.pieces import (
     together_html,
     unfinished_html,
     verify_html,
+    wide,
 )
 from migrollback_nb.panels.state import LOCK, STATE, SharedState, State
 from migrollback_nb.panels.view import View
@@ -67,9 +67,9 @@ class ChoiceView(View):
 
     def _parts(self) -> tuple[Any, ...]:
         self.filter_field = widgets.Text(
-            description="Filter", placeholder="part of a name or a reason", layout=WIDE, style=FIELD
+            description="Filter", placeholder="part of a name or a reason", layout=wide(), style=FIELD
         )
-        self.choice = NameList(description="Migration", rows=5, layout=WIDE, **FIELD)
+        self.choice = NameList(description="Migration", rows=5, layout=wide(), **FIELD)
         self._remark = ""
         self.empty_view = widgets.HTML()
         self.together_view = widgets.HTML()

@@ -41,8 +41,12 @@ _STANDING = {
     "read only": "Read-only session: nothing can be rolled back or rehearsed here",
 }
 
-WIDE = widgets.Layout(width="auto")
 FIELD = {"description_width": "6.5em"}
+
+
+def wide() -> Any:
+    """The layout of a field as wide as there is room. Each has its own: a shared one hides all that share it."""
+    return widgets.Layout(width="auto")
 
 
 def heading(text: str) -> Any:

@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 from migrollback_nb.core import html
 from migrollback_nb.core.times import show_time
-from migrollback_nb.panels.pieces import FIELD, WIDE, box, row
+from migrollback_nb.panels.pieces import FIELD, box, row, wide
 from migrollback_nb.panels.standing import StillThere
 from migrollback_nb.panels.view import View
 
@@ -25,7 +25,7 @@ class ResolveView(View):
         self.found_field = widgets.Text(
             description="Found",
             placeholder="what was found and done, for the audit log",
-            layout=WIDE,
+            layout=wide(),
             style=FIELD,
         )
         self.as_applied_button = self._button(

@@ -12,12 +12,10 @@ from migrollback_nb.panels.approvals_view import ApprovalsView
 from migrollback_nb.panels.card_view import CardView, SqlView, confirm_html
 from migrollback_nb.panels.lost_rows_view import LostRowsView
 from migrollback_nb.panels.panel import ChoiceView, InstallView, OutcomeView, Panel, RunningView, TargetView
-from migrollback_nb.panels.pieces import FIELD, WIDE, heading, row
+from migrollback_nb.panels.pieces import FIELD, heading, row, wide
 from migrollback_nb.panels.resolve_view import ResolveView
 from migrollback_nb.panels.standing import StillThere
 from migrollback_nb.panels.view import View
-
-_OPEN = widgets.Layout(overflow="visible")
 
 
 class CheckPanel(Panel):
@@ -119,9 +117,9 @@ class ConfirmPanel(Panel):
 
     def _own(self) -> tuple[Any, ...]:
         self.name_view = widgets.HTML()
-        self.name_field = widgets.Text(description="Name", placeholder="type the name", layout=WIDE, style=FIELD)
+        self.name_field = widgets.Text(description="Name", placeholder="type the name", layout=wide(), style=FIELD)
         self.reason_field = widgets.Text(
-            description="Reason", placeholder="for the audit log", layout=WIDE, style=FIELD
+            description="Reason", placeholder="for the audit log", layout=wide(), style=FIELD
         )
         self.rollback_button = self._button(
             "Roll back",
@@ -197,9 +195,15 @@ class RollbackPanel(Panel):
         self.running, self.resolving = RunningView(shared), ResolveView(shared)
         # right below the failure, else on top: some rollback failed before
         self._is_late = False
-        self.early, self.late = widgets.VBox(layout=_OPEN), widgets.VBox(layout=_OPEN)
+        self.early, self.late = (widgets.VBox(layout=widgets.Layout(overflow="visible")) for _ in range(2))
+            widgets.VBox(layout=widgets.Layout(overflow="visible")),
+            widgets.VBox(layout=widgets.Layout(overflow="visible")),
+        )
         # Cancel stands beside the button of what runs
-        self.above, self.below = widgets.VBox(layout=_OPEN), widgets.VBox(layout=_OPEN)
+        self.above, self.below = (widgets.VBox(layout=widgets.Layout(overflow="visible")) for _ in range(2))
+            widgets.VBox(layout=widgets.Layout(overflow="visible")),
+            widgets.VBox(layout=widgets.Layout(overflow="visible")),
+        )
         rehearse, preview, copy, consent = self.previewing.controls
         return (
             TargetView(shared),

@@ -134,3 +134,10 @@ def test_while_something_runs_only_cancel_works(name: str, standin: Standin) -> 
 )
 def test_every_outcome_has_a_word_beside_its_colour(state: str, word: str, standin: Standin) -> None:
     assert word in part(RollbackPanel(standin, **STATES[state]), "message_view").value
+
+
+@pytest.mark.parametrize("name", ["idle", "previewed"])
+def test_each_widget_has_a_layout_of_its_own(name: str, standin: Standin) -> None:
+    # what hides one control hid every field of every panel
+    found = [widget.layout for widget in walk(RollbackPanel(standin, **STATES[name])) if hasattr(widget, "layout")]
+    assert len({id(layout) for layout in found}) == len(found)
