@@ -196,14 +196,8 @@ class RollbackPanel(Panel):
         # right below the failure, else on top: some rollback failed before
         self._is_late = False
         self.early, self.late = (widgets.VBox(layout=widgets.Layout(overflow="visible")) for _ in range(2))
-            widgets.VBox(layout=widgets.Layout(overflow="visible")),
-            widgets.VBox(layout=widgets.Layout(overflow="visible")),
-        )
         # Cancel stands beside the button of what runs
         self.above, self.below = (widgets.VBox(layout=widgets.Layout(overflow="visible")) for _ in range(2))
-            widgets.VBox(layout=widgets.Layout(overflow="visible")),
-            widgets.VBox(layout=widgets.Layout(overflow="visible")),
-        )
         rehearse, preview, copy, consent = self.previewing.controls
         return (
             TargetView(shared),
