@@ -238,9 +238,9 @@ def test_settings_hold_for_the_statements_that_follow(db, applied, session):
         "SET TIME ZONE 'UTC'; SET statement_timeout = '99s'; SET app.tenant = '7'; SET session_replication_role ="
         " replica; SET search_path = apart;"
     )
-    applied("001_t", "SELECT 1;", f"{sets} {note} DROP TABLE here;")
-    applied("002_u", "SELECT 1;", note)
-    db.rollback(["001_t", "002_u"], confirm="002_u")
+    applied("001_u", "SELECT 1;", note)
+    applied("002_t", "SELECT 1;", f"{sets} {note} DROP TABLE here;")
+    db.rollback(["001_u", "002_t"], confirm="002_t")  # the last applied goes first
     seen = session().execute("SELECT * FROM seen").fetchall()
     assert seen[:4] == [
         ("timezone", "UTC"),

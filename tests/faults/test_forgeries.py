@@ -233,3 +233,13 @@ def test_no_value_of_a_row_comes_out_of_a_failure(operator, applied, session):
         assert "s3cret" not in f"{rehearsed}{message}"
         kept = "SELECT details::text FROM migration_events WHERE event = 'failed' AND migration_name = %s"
         assert "s3cret" in value(session(), kept, f"00{number}_f"), "the audit log has it"
+
+
+def test_pg_temp_stays_last_after_a_set_of_the_sql(db, applied, session):
+    # the owner's own call: there the session may hold temporary tables
+    session().execute("CREATE SCHEMA apart")
+    applied("001_t", "CREATE TABLE apart.t ();", "SET search_path = apart;\nDROP TABLE t;")
+    db.database.connection.execute("CREATE TEMP TABLE t ()")
+    assert db.rollback("001_t", confirm="001_t").success
+    assert not value(session(), "SELECT to_regclass('apart.t') IS NOT NULL")
+    assert value(db.database.connection, "SELECT to_regclass('pg_temp.t') IS NOT NULL")

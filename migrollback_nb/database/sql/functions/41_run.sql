@@ -94,7 +94,7 @@ DECLARE
     role_before      name := current_user;
     session_before   name := session_user;
     path_asked       text;
-    path_left        text;
+    path_found text; path_left text; path_set text;     -- after a statement, for the next one, as the SQL set it
     names            text[] := '{}';
     values_before    text[];
     setting          record;
@@ -182,7 +182,7 @@ BEGIN
         PERFORM set_config('search_path', coalesce(nullif(run_migration_sql.search_path, ''), 'pg_catalog')
                            || ', pg_temp', true);
         path_asked := pg_catalog.current_setting('search_path');
-        path_left := path_asked;
+        path_left := path_asked; path_set := path_asked;
         -- Only for the statements: on that path `numeric * int` may be an operator that was planted, and would run as
         -- the caller.
         PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -195,11 +195,13 @@ BEGIN
             statement_began := clock_timestamp();
             PERFORM pg_catalog.set_config('search_path', path_left, true);
             EXECUTE statement;
-            path_left := pg_catalog.current_setting('search_path');
+            path_found := pg_catalog.current_setting('search_path');
             PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-            -- after a SET of the SQL too
-            IF path_left !~ '\mpg_temp\M' THEN
-                path_left := coalesce(nullif(path_left, ''), 'pg_catalog') || ', pg_temp';
+            IF path_found <> path_left THEN
+                path_set := path_found;
+                -- pg_temp last, after a SET of the SQL too
+                path_left := CASE WHEN path_found ~ '\mpg_temp\M' THEN path_found
+                                  ELSE coalesce(nullif(path_found, ''), 'pg_catalog') || ', pg_temp' END;
             END IF;
             statement_ms := statement_ms || round(extract(epoch
                                                           FROM clock_timestamp() - statement_began)::numeric * 1000, 3);
@@ -296,13 +298,13 @@ BEGIN
                 put_back := put_back || setting.name;
             END IF;
         END LOOP;
-        IF may_change_settings AND (path_left <> path_asked OR array_to_string(statements, ' ') ~* 'search_path') THEN
+        IF may_change_settings AND (path_set <> path_asked OR array_to_string(statements, ' ') ~* 'search_path') THEN
             -- The SET of this function, and of those that call it, no longer puts it back: the caller has to, see
             -- effective_search_path().
             PERFORM set_config('search_path', session_path, false), set_config('search_path', 'pg_catalog, pg_temp',
                 true);
             path_touched := true;
-            IF path_left <> path_asked AND 'search_path' <> ALL (set_local) THEN
+            IF path_set <> path_asked AND 'search_path' <> ALL (set_local) THEN
                 put_back := put_back || 'search_path'::text;
             END IF;
         END IF;
