@@ -114,6 +114,10 @@ def test_migrations_of_django_carry_their_app_and_depend_across_apps(tmp_path):
     for app in ("shop",):
         path = tmp_path / app / "migrations" / "0002_b.py"
         path.write_text(path.read_text().replace("'stock'", "'warehouse'"))
+    (tmp_path / "dump.sql").write_text("SELECT 1;")  # nothing of Django's
+    installed = tmp_path / "venv" / "lib" / "other" / "migrations"
+    installed.mkdir(parents=True)
+    (installed / "0001_a.py").write_text(form.format("[]", ""))
     whole = MigrationFolder(tmp_path)
     assert read(whole) == {
         "warehouse.0001_a": (),

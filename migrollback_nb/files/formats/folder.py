@@ -85,7 +85,8 @@ class MigrationFolder:
             raise self._unreadable(error) from error
         if (self.path / drizzle.JOURNAL).is_file():
             return drizzle.read(self.path, [entry.name for entry in seen], self.rollbacks)
-        if all(program_folders.is_made(name) for name in files) and not any(map(_holds_sql, inside.values())):
+        plain = all(program_folders.is_made(name) for name in files) and not any(map(_holds_sql, inside.values()))
+        if plain or program_folders.is_project(entry.name for entry in seen):
             of_programs = program_folders.read(self.path, [entry.name for entry in seen], self.rollbacks)
             if of_programs is not None:
                 return of_programs

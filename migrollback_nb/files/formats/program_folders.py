@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ _TOOLS = {
 #: How many files are looked into before a folder is taken for none of a tool's.
 _LOOKED_INTO = 20
 _HEAD = 20_000
+#: How deep apps are looked for.
+_DEPTH = 5
 
 
 def is_made(name: str) -> bool:
@@ -76,7 +79,7 @@ def read(folder: Path, names: Iterable[str], rollbacks: Path) -> Layout | None:
     """
     held = sorted(names)
     if "manage.py" in held:
-        return _django(folder, [app for app in sorted(folder.rglob("migrations")) if _is_own(folder, app)], rollbacks)
+        return _django(folder, _apps(folder), rollbacks)
     if "env.py" in held and "versions" in held:
         return _alembic(folder, [f"versions/{path.name}" for path in (folder / "versions").iterdir()], rollbacks)
     for tool, of in _TOOLS.items():
@@ -90,11 +93,23 @@ def read(folder: Path, names: Iterable[str], rollbacks: Path) -> Layout | None:
     return None
 
 
-def _is_own(project: Path, app: Path) -> bool:
-    """Whether a folder of migrations belongs to the project and not to what is installed below it."""
-    inside = app.relative_to(project).parts
-    left_out = {"site-packages", "node_modules"}
-    return len(inside) <= 5 and not any(part in left_out or part.startswith(".") for part in inside) and app.is_dir()
+def is_project(names: Iterable[str]) -> bool:
+    """Whether a folder with these names in it is Django's or Alembic's own, whatever SQL lies there besides. Pure."""
+    held = set(names)
+    return "manage.py" in held or {"env.py", "versions"} <= held
+
+
+def _apps(project: Path) -> list[Path]:
+    """The folders of migrations of a project, without those of what is installed below it. Reads only."""
+    found = []
+    for place, folders, _ in os.walk(project):
+        here = Path(place)
+        depth = len(here.relative_to(project).parts)
+        installed = {"site-packages", "node_modules", "venv"}
+        folders[:] = [one for one in folders if depth < _DEPTH and one not in installed and not one.startswith(".")]
+        if "migrations" in folders and depth:
+            found.append(here / "migrations")
+    return sorted(found)
 
 
 def _head(path: Path) -> bytes:
