@@ -21,6 +21,7 @@ from .core.errors import (
     UsageError,
 )
 from .core.results import (
+    Adoption,
     ApplyResult,
     ApprovalRequest,
     Approvals,
@@ -85,6 +86,7 @@ from .runbook.run import RunbookState
 __version__: str
 
 __all__ = [
+    "Adoption",
     "ApplyFailed",
     "ApplyResult",
     "ApprovalRequest",

@@ -53,6 +53,7 @@ SETTINGS, TAGS = "20250120_add_user_settings", "20250120_add_project_tags"
 COMMANDS: dict[str, list[str]] = {
     "install": ["install"],
     "sync": ["sync"],
+    "adopt": ["adopt", "--dry-run"],
     "list": ["list"],
     "check": ["check", "20250119_add_analytics_queue"],
     "plan": ["plan", "20250119_add_analytics_queue"],

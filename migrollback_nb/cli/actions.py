@@ -188,6 +188,12 @@ def sync(call: Call) -> SyncResult:
         return call.db.sync(deploy=call.args.deploy, progress=progress, snapshots=call.args.snapshots)
 
 
+def adopt(call: Call) -> Any:
+    """Take over a database that was there before, or say what would be done. Writes, unless it is a dry run."""
+    with call.bar() as progress:
+        return call.db.adopt(dry_run=call.args.dry_run, progress=progress)
+
+
 def apply(call: Call) -> ApplyResult:
     """Apply migrations of the folder. Writes."""
     args = call.args

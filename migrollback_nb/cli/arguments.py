@@ -476,3 +476,5 @@ REPORT = (
         help="where it goes; over no file that is there (default: a dated name in the current folder)",
     ),
 )
+
+ADOPT = (argument("--dry-run", action="store_true", help="say what was found and would be done, and do nothing"),)

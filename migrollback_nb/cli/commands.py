@@ -400,6 +400,16 @@ _TABLE = (
         status=fleet.status,
     ),
     Command(
+        name="adopt",
+        help="take over a database that a deploy tool has filled: install, and register what is applied",
+        more="It says which tool, folder and ledger were found, how sure that is, and what does not fit.",
+        task="set up",
+        example="migrollback adopt --dir db/migrations --dry-run",
+        arguments=arguments.ADOPT,
+        run=actions.adopt,
+        status=_unless(lambda found: not found.failed),
+    ),
+    Command(
         name="install",
         help="install the rollback system into the database, or bring an older one up to date",
         task="set up",

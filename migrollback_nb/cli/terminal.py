@@ -322,6 +322,12 @@ def _doctor(result: results.DoctorResult, out: TextIO, _: TextIO) -> None:
         say(f"   Fix: {one_line(one.fix)}", out)
 
 
+def _adoption(result: results.Adoption, out: TextIO, _: TextIO) -> None:
+    """What was found, and what is done with it."""
+    out.write(f"{'✅ Adopted' if result.done else '🔍 Found'}: {one_line(str(result.target))}\n")
+    out.writelines(f"{visible(line)}\n" for line in result.lines())
+
+
 def _message(
     result: results.PruneResult | results.RoleResult | results.ArchivesChanged, out: TextIO, _: TextIO
 ) -> None:
@@ -437,6 +443,7 @@ def show_order(
 
 #: Type of a result -> what shows it. By name: naming the types would load them all.
 _SHOWN: dict[str, Show] = {
+    "Adoption": _adoption,
     "Listing": _listing,
     "Assessment": _assessment,
     "CheckResult": _check,

@@ -375,6 +375,29 @@ class Workspace(ArchiveMethods, Approving):
 
         return registering.sync(self.database, self.folder, deploy=deploy, snapshots=snapshots, progress=progress)
 
+    def adopt(self, *, dry_run: bool = False, progress: Progress | None = None) -> results.Adoption:
+        """Take over a database that was there before: install, and register what is applied. Writes, unless dry_run.
+
+        Parameters
+        ----------
+        dry_run : bool
+            True: only say what was found (tool, folder, ledger, how sure, what does not fit) and what would be done.
+        progress : callable, optional
+            Called with (done, all, name).
+
+        Raises
+        ------
+        Refused
+            When something that is not ours stands in the way, or a deploy tool is at work now.
+        UsageError
+            When there is no such folder.
+        """
+        from migrollback_nb.operations import adopt
+
+        if dry_run:
+            return adopt.look(self.database, self.folder)
+        return adopt.adopt(self.database, self.folder, progress=progress)
+
     def record_dependencies(self) -> results.RecordResult:
         """Record what `infer_dependencies` finds. Writes: such dependencies block and order as declared ones do.
 

@@ -15,6 +15,7 @@ from migrollback_nb.core.text import json_of
 from migrollback_nb.core.times import iso_time
 
 if TYPE_CHECKING:
+    from migrollback_nb.core.results.adoption import Adoption
     from migrollback_nb.core.results.approvals import ApprovalRequest, PolicyChange
     from migrollback_nb.core.results.archives import (
         Archived,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.verification import Verification
 
 _HOME = {
+    "Adoption": "adoption",
     "ApplyResult": "files",
     "ApprovalRequest": "approvals",
     "Approvals": "needed_approvals",
@@ -108,6 +110,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Adoption",
     "ApplyResult",
     "ApprovalRequest",
     "Approvals",
