@@ -375,7 +375,8 @@ class Commands:
     def _rollback_calls(self, arguments: dict[str, Any], assessed: Row) -> tuple[bytes, bytes]:
         """The calls that record that a rollback begins, and that run it: through the gate where this user needs it."""
         if self._session.rights.through_gate:
-            return self._gate.start_text(arguments, assessed.get("asked")), self._gate.roll_back_text(arguments)
+            begun: Row = {key: assessed[key] for key in ("asked", "names", "parts") if key in assessed}
+            return self._gate.start_text(arguments, begun), self._gate.roll_back_text(arguments)
         # what is not known after a lost connection is found by this event's attempt
         target = {**self._session.target.to_dict(), "fingerprint": arguments["preview"], **assessed}
         known = {name: value for name, value in target.items() if name != "fingerprint" or value is not None}

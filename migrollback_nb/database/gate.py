@@ -73,7 +73,7 @@ class Gate:
         """The call that records that an attempt begins, for a message; pure. `asked`: what it is for."""
         taken = ("names", "attempt_id", "client", "reason", "preview")
         given = {name: arguments[name] for name in taken}
-        return self._session.call_text("start_through_gate", **given, asked=None if asked is None else Jsonb(asked))
+        return self._session.call_text("start_through_gate", **given, asked=Jsonb(asked) if asked else None)
 
     def roll_back_text(self, arguments: Row) -> bytes:
         """The call that rolls back, for a message; pure. Of arguments that its function does not take, nothing."""

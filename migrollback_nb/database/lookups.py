@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from psycopg.types.json import Jsonb
 
+from migrollback_nb.database.gate import Gate
+
 if TYPE_CHECKING:
     from migrollback_nb.database.queries import Queries
     from migrollback_nb.database.session import Row, Session
@@ -71,3 +73,21 @@ class Lookups:
             name=name,
         )
         return tuple(row["migration_name"] for row in rows) or (name,)
+
+    def fingerprints(self, names: Sequence[str]) -> dict[str, str]:
+        """Name -> its own fingerprint. Does not write."""
+        session = self._session
+        if session.rights.through_gate:
+            gate = Gate(session)
+            return {name: str(gate.preview([name])["fingerprint"]) for name in names}
+        calls = [session.call_text("migration_fingerprint", names=[name]) for name in names]
+        found = session.read(calls=calls)
+        return {name: str(next(iter(rows[0].values()))) for name, rows in zip(names, found, strict=True)}
+
+    def changed_since_preview(self, preview: str, now: str) -> str | None:
+        """Why a fingerprint no longer holds, in words; None where it does. Does not write."""
+        if preview == now:
+            return None
+        if self._session.rights.only_gate:
+            return "What was looked at has changed since the preview: look at a new one first"
+        return cast("str | None", self._session.call_value("changed_since_preview", preview=preview, now=now))

@@ -430,16 +430,6 @@ class Queries:
             "migrations_in_deploy_ledgers", migrations=Jsonb(list(migrations)), search_path=self.effective_search_path()
         )
 
-    def fingerprints(self, names: Sequence[str]) -> dict[str, str]:
-        """Name -> its own fingerprint. Does not write."""
-        session = self._session
-        calls = [session.call_text("migration_fingerprint", names=[name]) for name in names]
-        return {name: str(_only_value(rows)) for name, rows in zip(names, session.read(calls=calls), strict=True)}
-
-    def changed_since_preview(self, preview: str, now: str) -> str | None:
-        """Why a fingerprint no longer holds, in words; None where it does. Does not write."""
-        return cast("str | None", self._session.call_value("changed_since_preview", preview=preview, now=now))
-
     def deploy_ledgers_of(self, names: Sequence[str]) -> tuple[str, ...]:
         """The ledgers of deploy tools that a rollback of these migrations writes. Does not write."""
         return tuple(self._session.call_value("deploy_ledgers_of_migrations", names=list(names)))

@@ -64,7 +64,7 @@ def roll_back_each(
         done = {name: attempts.step_done(attempt.done[name]) for name in attempt.names if name in attempt.done}
     left = [name for name in names if name not in done]
     _require(database, left, preview=None if done else preview, reason=reason, accept_loss=accept_loss, **options)
-    parts = parts or {name: found[:_OF_SQL] for name, found in database.queries.fingerprints(names).items()}
+    parts = parts or {name: found[:_OF_SQL] for name, found in database.lookups.fingerprints(names).items()}
     for place, name in enumerate(names, 1):
         if name in done:
             continue
@@ -112,7 +112,7 @@ def _require(
     if not first["success"]:
         result = check(database, first["migration_name"], folder=folder)
         raise refusal(database, names, first["migration_name"], first["message"], result=result)
-    if fingerprint is not None and (changed := database.queries.changed_since_preview(fingerprint, facts.fingerprint)):
+    if fingerprint is not None and (changed := database.lookups.changed_since_preview(fingerprint, facts.fingerprint)):
         raise Refused(changed, migration_name=names[0])
     rollback.require_on_production(database, names, facts, reason=reason, accept_loss=accept_loss)
 
@@ -123,7 +123,7 @@ def _step(
     """Roll one of them back, unless another job of the same attempt has."""
     for tries_left in range(_TRIES, -1, -1):
         try:
-            now = database.queries.fingerprints([name])[name]
+            now = database.lookups.fingerprints([name])[name]
             if now[:_OF_SQL] != part:
                 raise Refused(  # noqa: TRY301  # looked up below, as the database's own refusals are
                     "The rollback SQL has changed since the first of them was begun, or what is stored of how it runs:"

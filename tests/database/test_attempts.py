@@ -168,7 +168,7 @@ def test_a_preview_binds_all_of_them_and_is_not_voided_by_its_own_steps(db, sess
 def test_what_is_exchanged_between_two_steps_does_not_run(db, session):
     set_rollback(session, "004_d", "DROP TABLE d; SELECT 1")
     begun = step_id(ID, 1)
-    parts = {name: db.database.queries.fingerprints([name])[name][:36] for name in ("005_e", "004_d")}
+    parts = {name: db.database.lookups.fingerprints([name])[name][:36] for name in ("005_e", "004_d")}
     target = {"asked": {"last": 2, "each": True}, "names": ["005_e", "004_d"], "parts": parts}
     session().execute("SELECT start_migration_rollback('{005_e}', %s, target => %s)", [begun, json.dumps(target)])
     set_rollback(session, "004_d", "DROP TABLE d; SELECT 2")

@@ -134,6 +134,12 @@ def test_an_operator_rolls_back_a_range_and_its_job_runs_once(session, applied, 
     with pytest.raises(mr.Refused, match="another person"):
         db_of("eve").rollback(last=1, **options | {"confirm": "001_t"})
     assert exists(session(), "t")
+    applied("004_w", "CREATE TABLE w (a int);", "DROP TABLE w;", snapshots="none")
+    options |= {"confirm": "004_w", "attempt_id": attempt.replace("6", "7"), "each": True}
+    shown = bob.preview(last=2, each=True)
+    assert bob.rollback(last=2, preview=shown, **options).success
+    assert bob.rollback(last=2, preview=shown, **options).before
+    assert not exists(session(), "t")
 
 
 def test_roles_are_granted_listed_and_revoked(db, people, session):

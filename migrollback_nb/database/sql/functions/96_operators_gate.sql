@@ -38,13 +38,16 @@ BEGIN
                     'database', current_database(), 'user', session_user, 'schema', 'migrollback_schema'::text,
                     'host', host(inet_server_addr()), 'port', inet_server_port()::text,
                     'server_version', current_setting('server_version'), 'fingerprint', preview,
-                    'verdict', a.verdict, 'headline', a.headline, 'gate', 'operators',
-                    'asked', CASE WHEN pg_column_size(asked) <= 10000 THEN asked END))
+                    'verdict', a.verdict, 'headline', a.headline, 'gate', 'operators'))
+                || CASE WHEN pg_column_size(asked) <= 100000 THEN (
+                       SELECT coalesce(jsonb_object_agg(k.key, k.value), '{}') FROM jsonb_each(asked) k
+                        WHERE k.key IN ('asked', 'names', 'parts')) ELSE '{}' END
            FROM migrollback_schema.assess_migrations(names, 'pg_catalog', NULL::jsonb, NULL::text) a), false);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.start_through_gate(text[], uuid, text, text, text, jsonb) IS
     'Writes the events started of an operator''s rollback, to be committed before it begins; what they say of the '
-    'database and of what is known beforehand, the database says itself. asked: what the attempt is for. '
+    'database and of what is known beforehand, the database says itself. asked: what the attempt is for '
+    '(asked, names, parts). '
     'Returns the number of the last, or NULL where '
     'it is refused, which roll_back_through_gate() then says.';
 
