@@ -62,6 +62,7 @@ COMMANDS: dict[str, list[str]] = {
     "snapshot": ["snapshot", SETTINGS, "before the switch"],
     "snapshots": ["snapshots", SETTINGS],
     "archives": ["archives"],
+    "around": ["around", "--", "true"],
     "restore-archive": ["restore-archive", "1"],
     "rollback --dry-run": ["rollback", SETTINGS, "--dry-run"],
     "converge --dry-run": ["converge", "--to-files", "--dry-run"],

@@ -50,6 +50,11 @@ def archives(call: Call) -> Any:
     )
 
 
+def around(call: Call) -> Any:
+    """Run another tool, and keep what the pending files destroy. Writes."""
+    return call.db.around(call.args.passed_on, **archive_options(call.args))
+
+
 def restore_archive(call: Call) -> Any:
     """Put back what an archive holds. Writes."""
     return call.db.restore_archive(call.args.event, reason=call.args.reason, **archive_options(call.args))

@@ -54,6 +54,8 @@ ARCHIVES = (
     argument("--wide", action="store_true", help="all columns, and each row in one line, however long that is"),
 )
 
+AROUND = kept("what the pending files destroy")[1:]
+
 RESTORE_ARCHIVE = (
     argument("event", type=int, metavar="EVENT", help="the event of the archive, as migrollback archives shows it"),
     argument("--reason", metavar="TEXT", help="why; goes into the audit log"),

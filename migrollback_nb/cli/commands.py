@@ -252,6 +252,18 @@ _TABLE = (
         needs_system=_always,
     ),
     Command(
+        name="around",
+        help="run another tool's command, and keep what the pending files destroy",
+        more="After -- stands the command. Exit status 1: it failed; 3: the archive would take more than its budget.",
+        task="do",
+        example="migrollback around -- dbmate up",
+        arguments=archive_arguments.AROUND,
+        run=archive_actions.around,
+        status=_unless(lambda found: found.success),
+        needs_system=_always,
+        runs_another=True,
+    ),
+    Command(
         name="restore-archive",
         help="put back what a rollback destroyed, once its migration is applied again",
         more="Exit status 3: it is not applied again; 1: not all came back.",

@@ -329,7 +329,9 @@ def _adoption(result: results.Adoption, out: TextIO, _: TextIO) -> None:
 
 
 def _message(
-    result: results.PruneResult | results.RoleResult | results.ArchivesChanged, out: TextIO, _: TextIO
+    result: results.PruneResult | results.RoleResult | results.ArchivesChanged | results.AroundResult,
+    out: TextIO,
+    _: TextIO,
 ) -> None:
     out.write(f"✅ {visible(result.message)}\n")
 
@@ -472,5 +474,6 @@ _SHOWN: dict[str, Show] = {
     "RoleResult": _message,
     "RestoreResult": _restored,
     "ArchivesChanged": _message,
+    "AroundResult": _message,
     "Proof": _proof,
 }

@@ -80,6 +80,20 @@ class ArchiveCommands:
                 ) from error
         return cast(list[Any], next(iter(rows[0][0].values())))
 
+    def begin_around(self, record: Row, statements: Sequence[str]) -> int | None:
+        """Keep whole what another tool is about to destroy. Writes. Returns the archive."""
+        rows = self._call(
+            "begin_archive_around",
+            name=record["name"],
+            destroys=Jsonb(record["metadata"].get("destroys")),
+            statements=list(statements),
+        )
+        return cast("int | None", next(iter(rows[0].values())))
+
+    def end_around(self, archive: int, name: str) -> None:
+        """Leave of it what was destroyed, or nothing where the migration was not applied. Writes."""
+        self._call("end_archive_around", archive=archive, name=name, client=self._session.client)
+
     def listed(self) -> list[Row]:
         """The rows of migration_archive_list(). Does not write."""
         return self._session.call("migration_archive_list")

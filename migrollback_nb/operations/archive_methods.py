@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -54,6 +55,25 @@ class ArchiveMethods(Inspection):
         from migrollback_nb.operations.archives import restore
 
         return restore(self.database, event, reason=reason, options=options)
+
+    def around(self, command: Sequence[str], **options: Unpack[ArchiveOptions]) -> results.AroundResult:
+        """Run another tool, and keep what the pending files destroy. Writes: archives, and what that command writes.
+
+        Parameters
+        ----------
+        command : sequence of str
+            The program and its arguments, such as ``["dbmate", "up"]``.
+        **options : ArchiveOptions
+            ``archive_budget``, ``archive_rows``.
+
+        Raises
+        ------
+        Refused
+            When the archive would take more: the command has not run then.
+        """
+        from migrollback_nb.operations.around import around
+
+        return around(self.database, self.folder, command, options=options)
 
     def prune_archives(self, age: When) -> results.ArchivesChanged:
         """Throw away archives that are older; what they hold is gone for good. Writes, with an event.

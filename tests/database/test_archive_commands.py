@@ -4,6 +4,7 @@ import io
 import json
 import random
 import stat
+import sys
 import threading
 
 import psycopg
@@ -29,7 +30,8 @@ def notes(session):
 def run(database_dsn, folder):
     def run_one(*words):
         out, err = io.StringIO(), io.StringIO()
-        status = cli.run([*words, "--dsn", database_dsn, "--dir", str(folder), "--format", "json"], out, err)
+        where = ["--dsn", database_dsn, "--dir", str(folder), "--format", "json"]
+        status = cli.run([words[0], *where, *words[1:]], out, err)
         return status, json.loads(out.getvalue() or "null"), err.getvalue()
 
     return run_one
@@ -227,3 +229,21 @@ def test_a_backend_that_is_ended_at_random_leaves_nothing_between(write, notes, 
                 assert db.rollback("001_a", confirm="001_a").verification.verdict == "restored"
                 assert rows(notes) == before
         assert notes.execute("SELECT count(*) FROM pg_trigger WHERE tgname ~ 'migrollback_archive'").fetchone() == (0,)
+
+
+def test_around_another_tool(run, write, notes, database_dsn, folder):
+    before = rows(notes)
+    write("001_a", "UPDATE notes SET v = 'x' WHERE id < 10; ALTER TABLE notes DROP COLUMN n;",
+          "ALTER TABLE notes ADD COLUMN n numeric;")  # fmt: skip
+    program = (
+        "import psycopg, sys\nwith psycopg.connect(sys.argv[1]) as c:\n"
+        "    c.execute(\"UPDATE notes SET v = 'x' WHERE id < 10; ALTER TABLE notes DROP COLUMN n\")\n"
+    )
+    out, err = io.StringIO(), io.StringIO()
+    words = ["around", "--dsn", database_dsn, "--dir", str(folder)]
+    assert cli.run([*words, "--", sys.executable, "-c", program, database_dsn], out, err) == 0, err.getvalue()
+    assert "between the reading of a table and the run" in err.getvalue()
+    assert [one["rows"] for one in run("archives")[1]] == [49]
+    assert run("rollback", "001_a", "--confirm", "001_a")[0] == 0
+    assert rows(notes) == before
+    assert run("around", "--", "false")[0] == 1

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.archives import (
         Archived,
         ArchivesChanged,
+        AroundResult,
         Conflict,
         RestoredTable,
         RestoreResult,
@@ -59,6 +60,7 @@ _HOME = {
     "Approvals": "needed_approvals",
     "Archived": "archives",
     "ArchivesChanged": "archives",
+    "AroundResult": "archives",
     "Conflict": "archives",
     "RestoreResult": "archives",
     "RestoredTable": "archives",
@@ -116,6 +118,7 @@ __all__ = [
     "Approvals",
     "Archived",
     "ArchivesChanged",
+    "AroundResult",
     "Assessment",
     "AuditFinding",
     "AuditResult",

@@ -194,3 +194,40 @@ class ArchivesChanged:
 
     def _repr_html_(self) -> str:
         return html.definitions([("Archives", self.message)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AroundResult:
+    """How another tool's run ended, and what was kept of what it destroyed."""
+
+    exit_status: int  #: of the tool
+    registered: tuple[str, ...] = ()  #: migrations that it applied
+    archived: tuple[Archived, ...] = ()  #: what was kept of each
+    warnings: tuple[str, ...] = ()  #: what a person should know: the gap that remains
+
+    @property
+    def success(self) -> bool:
+        """Whether the tool ended well."""
+        return self.exit_status == 0
+
+    @property
+    def message(self) -> str:
+        """In words."""
+        kept = "; ".join(f"{one.migration_name}: {one.words}" for one in self.archived) or "nothing was destroyed"
+        return f"The command ended with status {self.exit_status}, {len(self.registered)} registered; {kept}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback around --format json`."""
+        return {
+            "success": self.success,
+            "exit_status": self.exit_status,
+            "registered": list(self.registered),
+            "archived": [one.to_dict() for one in self.archived],
+            "warnings": list(self.warnings),
+        }
+
+    def __repr__(self) -> str:
+        return one_line(f"<AroundResult {self.message}>")
+
+    def _repr_html_(self) -> str:
+        return html.definitions([("Around", self.message)]) + html.warnings(self.warnings)

@@ -74,7 +74,8 @@ BEGIN
         IF (target -> 'is_rows')::boolean THEN
             -- of tables that inherit no trigger of the parent's tells the rows
             PERFORM migrollback_schema.keep_table(
-                archive, CASE WHEN is_tree THEN 'compared' ELSE 'rows' END, member, is_tree, NULL::text[],
+                archive, CASE WHEN is_tree OR migrollback_schema.archive_setting('archive_compared') = 'on'
+                              THEN 'compared' ELSE 'rows' END, member, is_tree, NULL::text[],
                 ARRAY(SELECT w FROM unnest(what) AS w WHERE w IN ('updated', 'deleted')), columns);
         END IF;
     END LOOP;
@@ -100,7 +101,7 @@ BEGIN
         'CREATE TABLE migrollback_archive.%I AS SELECT 1::bigint AS batch, '
         'CASE WHEN t.tableoid IS NULL THEN ''D'' ELSE ''U'' END::"char" AS op, '
         'CASE WHEN t.tableoid IS NOT NULL THEN %s END AS h, NULL::boolean AS skip%s%s '
-        'FROM migrollback_archive.%I a LEFT JOIN ONLY %s t ON %s WHERE t.tableoid IS NULL OR %s', fresh,
+        'FROM migrollback_archive.%I a LEFT JOIN %s %s t ON %s WHERE t.tableoid IS NULL OR %s', fresh,
         migrollback_schema.row_hash_expression('t', place.hashed,
             migrollback_schema.is_plainly_hashed(place.columns, place.hashed)),
         (SELECT string_agg(format(', a.c%s AS n%s', c ->> 'number', k.place), '' ORDER BY k.place)
@@ -108,18 +109,23 @@ BEGIN
            JOIN jsonb_array_elements(place.columns) c ON c ->> 'name' = k.name),
         (SELECT string_agg(format(', a.c%s', c ->> 'number'), '' ORDER BY (c ->> 'number')::int)
            FROM jsonb_array_elements(place.columns) c),
-        place.data, place.relation::regclass, migrollback_schema.archive_join(place.part, place.relation, false),
-        (SELECT string_agg(format('pg_catalog.concat(%s) IS DISTINCT FROM pg_catalog.concat(a.c%s)',
-                                  migrollback_schema.kept_expression(c, 't', c ->> 'name'), c ->> 'number'), ' OR ')
-           FROM jsonb_array_elements(place.columns) c));
+        place.data, CASE WHEN place.only_this THEN 'ONLY' ELSE '' END, place.relation::regclass,
+        migrollback_schema.archive_join(place.part, place.relation, false),
+        coalesce((SELECT string_agg(format('pg_catalog.concat(%s) IS DISTINCT FROM pg_catalog.concat(a.c%s)',
+                                           migrollback_schema.kept_expression(c, 't', c ->> 'name'), c ->> 'number'),
+                                    ' OR ')
+                    FROM jsonb_array_elements(place.columns) c
+                    JOIN pg_attribute x ON x.attrelid = place.relation AND x.attname = c ->> 'name'
+                     AND x.atttypid = (c ->> 'type_id')::oid AND NOT x.attisdropped), 'false'));
     PERFORM migrollback_schema.close_archive('TABLE', format('migrollback_archive.%I', fresh)::regclass,
                                              format('migrollback_archive.%I', fresh),
                                              migrollback_schema.system_owner());
     EXECUTE format('DROP TABLE migrollback_archive.%I', place.data);
     EXECUTE format('UPDATE migrollback_schema.migration_archived_tables p SET data = $2, kind = ''rows'', written_in = '
-                   'ARRAY(SELECT DISTINCT t.xmin::text FROM ONLY %s t '
-                   'WHERE migrollback_schema.is_written_here(t.xmin::text)) WHERE p.part = $1',
-                   place.relation::regclass)
+                   'ARRAY(SELECT DISTINCT t.xmin::text FROM %s %s t '
+                   'JOIN migrollback_archive.%I a ON %s) WHERE p.part = $1',
+                   CASE WHEN place.only_this THEN 'ONLY' ELSE '' END, place.relation::regclass, fresh,
+                   migrollback_schema.archive_join(place.part, place.relation, false))
     USING which, fresh;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.compare_kept_table(bigint) IS
