@@ -62,6 +62,11 @@ class MigrationFile:
         return False
 
     @property
+    def is_up_known(self) -> bool:
+        """Whether the SQL that applies it is known: of a program perhaps not."""
+        return True
+
+    @property
     def applied_by(self) -> str:
         """The command of its tool that applies it, in words."""
         return "migrollback apply"

@@ -246,6 +246,17 @@ class _Prover:
         migration's grade is not known, and the others are tried all the same.
         """
         began = time.perf_counter()
+        if not file.is_up_known:
+            self._later(file)
+            return MigrationProof(
+                migration_name=file.name,
+                grade="no_rollback" if file.rollback is None else "unknown",
+                remarks=(
+                    f"{file.path} is a program, and the SQL that it runs is not known: what comes after it is tried"
+                    " without that",
+                ),
+                seconds=time.perf_counter() - began,
+            )
         tried, trouble = self._try_patiently(file)
         if tried is None or (trouble is not None and trouble.of_the_server):
             self._in_vain += 1

@@ -282,3 +282,16 @@ def test_heads_of_any_graph_go_back_as_alembics_own_code_moves_them(session):
             compared += 1
             run.execute("UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = %s", (going,))
     assert compared == 480
+
+
+def test_a_program_whose_sql_is_not_known_stops_the_proof_of_no_other(tmp_path):
+    for revision, down in (("a1", None), ("b2", "a1"), ("c3", "b2")):
+        (tmp_path / f"{revision}_x.py").write_text(REVISION.format(revision, down, None))
+    for revision in ("a1", "c3"):
+        (tmp_path / f"{revision}_x.up.sql").write_text(f"CREATE TABLE {revision} ();")
+        (tmp_path / f"{revision}_x.rollback.sql").write_text(f"DROP TABLE {revision};")
+    proof = mr.verify(tmp_path)
+    assert list(proof["grade"]) == ["restores", "no_rollback", "restores"]
+    assert "the SQL that it runs is not known" in proof["remarks"][1][0]
+    (tmp_path / "b2_x.rollback.sql").write_text("DROP TABLE b2;")
+    assert list(mr.verify(tmp_path)["grade"]) == ["restores", "unknown", "restores"]

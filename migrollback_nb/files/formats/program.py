@@ -65,11 +65,9 @@ class ProgramFile(PairedFile):
         return None if self.place is None else (self.place,)
 
     @property
-    def up_refusal(self) -> tuple[str, str | None, str] | None:
-        """Why the up migration is not even tried on a scratch database."""
-        if self.program.up_path is None:
-            return f"{self.path} is a program, and the SQL that it runs is not known", None, how_to_get_sql(self.tool)
-        return super().up_refusal
+    def is_up_known(self) -> bool:
+        """Whether the SQL that it runs lies beside it."""
+        return self.program.up_path is not None
 
     def _block_source(self) -> BlockSource | None:
         return None if self.rollback_text is None else super()._block_source()
