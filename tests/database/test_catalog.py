@@ -65,13 +65,16 @@ def test_every_function_pins_its_path_with_pg_temp_last(connection):
 def test_only_these_functions_run_with_their_owners_rights(connection):
     assert names(connection, f"SELECT p.proname {OURS} AND p.prosecdef ORDER BY p.proname") == [
         "approve_migration_request",
+        "archive_changed_rows",
         "attempt_through_gate",
+        "attempts_through_gate",
         "chain_through_gate",
         "list_migration_policies",
         "lost_through_gate",
         "migration_requests",
         "operator_gate",
         "preview_through_gate",
+        "range_through_gate",
         "rehearse_through_gate",
         "request_migration_approval",
         "roll_back_through_gate",
