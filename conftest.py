@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--rounds",
         type=int,
         help="how many random statements schema_objects() and pg_dump are compared by (100, with --long 400), faults"
-        " are injected (as many as fit 8 s, with --long 200) and steps a random history has",
+        " are injected (as many as fit 5 s, with --long 200) and steps a random history has",
     )
     parser.addoption("--seed", type=int, help="seed of the faults that are injected, as a failure prints it")
     parser.addoption(

@@ -25,6 +25,7 @@ LIKE = {
     "bool": ("text", "anyelement"),
     "jsonb": ("json", "text", "anyelement"),
     "uuid": ("text", "varchar"),
+    "uuid[]": ("text[]", "anyarray"),
     "float8": ("numeric", "real", "smallint"),
     "numeric": ("float8", "bigint", "integer"),
     "oid": ("bigint", "regclass", "integer"),

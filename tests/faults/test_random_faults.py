@@ -32,7 +32,7 @@ TEXT = (
     "SELECT pg_sleep(0.03);\n-- ROLLBACK END\n"
 )
 #: Seconds for which faults are injected where no number is asked for.
-BUDGET = 8
+BUDGET = 5
 
 
 class World:

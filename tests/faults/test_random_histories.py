@@ -295,8 +295,8 @@ def test_the_database_says_what_a_plain_model_says(server, pytestconfig, request
     run_state_machine_as_test(
         OnThisServer,
         settings=settings(
-            max_examples=40 if thorough else 4,
-            stateful_step_count=rounds or (40 if thorough else 16),
+            max_examples=40 if thorough else 3,
+            stateful_step_count=rounds or (40 if thorough else 14),
             deadline=None,
             derandomize=not (thorough or rounds),
             print_blob=True,
