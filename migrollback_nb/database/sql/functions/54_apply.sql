@@ -62,6 +62,7 @@ BEGIN
             jsonb_build_object('search_path', apply_migration.search_path) || metadata);
         IF cardinality(statements) > 0 THEN
             PERFORM migrollback_schema.record_destroyed_values(name, destroyed);
+            outcome := outcome || migrollback_schema.with_unarchived(archive, name);
         ELSE
             PERFORM migrollback_schema.record_destroyed_by_text(ARRAY[name], true);
         END IF;

@@ -5,10 +5,10 @@
 CREATE OR REPLACE FUNCTION migrollback_schema.archive_of_migration(name text, direction text DEFAULT 'apply')
 RETURNS bigint LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $function$
     SELECT max(a.archive_id) FROM migrollback_schema.migration_archives a
-     WHERE a.migration_name = name AND a.direction = archive_of_migration.direction AND a.event_number >= (
+     WHERE a.migration_name = name AND a.direction = archive_of_migration.direction AND a.event_number >= coalesce((
            SELECT max(e.event_number) FROM migrollback_schema.migration_events e
             WHERE e.migration_name = name AND e.event = ANY (CASE archive_of_migration.direction
-                      WHEN 'apply' THEN '{applied,applied_again,archive_kept}' ELSE '{rolled_back}' END::text[]))
+                      WHEN 'apply' THEN '{applied,applied_again,archive_kept}' ELSE '{rolled_back}' END::text[])), 0)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.archive_of_migration(text, text) IS
     'The archive of what a migration destroyed when it was applied the last time, or (direction rollback) of what its '

@@ -258,3 +258,47 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.end_rollback_archive(bigint, bigint) IS
     'Writes: end_archive() of what the rollback destroyed, then restore_archive() of what its up migration had '
     'destroyed. Returns both for the event.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.archive_words(names text[]) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $function$
+BEGIN
+    IF NOT EXISTS (SELECT FROM migrollback_schema.migration_archives a WHERE a.migration_name = ANY (names)) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (
+        SELECT 'brings back from the archive: ' || string_agg(format('%s rows of %I.%I (%s)', t.rows, t.table_schema,
+                   t.table_name, array_to_string(t.what, ', ')), '; ' ORDER BY t.part)
+          FROM unnest(names) AS n (name)
+          JOIN migrollback_schema.migration_archived_tables t
+            ON t.archive_id = migrollback_schema.archive_of_migration(n.name, 'apply'::text)
+         WHERE t.rows > 0 AND t.why_not IS NULL AND t.data IS NOT NULL);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.archive_words(text[]) IS
+    'What the rollbacks of these migrations bring back from archives, in words; NULL: nothing. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.with_unarchived(archive bigint, name text) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    lacking text;
+BEGIN
+    IF archive IS NULL THEN
+        RETURN '{}';
+    END IF;
+    -- the event comes later: until then the archive has none
+    UPDATE migrollback_schema.migration_archives a SET event_number = 9223372036854775807 WHERE a.archive_id = archive;
+    SELECT string_agg(format('%s: %s, not foreseen', d.identity, d.what), '; ' ORDER BY d.identity) INTO lacking
+      FROM migrollback_schema.migration_destroyed_values d
+     WHERE d.migration_name = with_unarchived.name AND d.rows > 0
+       AND migrollback_schema.left_of_archived(d.migration_name, d.what, d.identity) IS NULL
+       AND NOT EXISTS (SELECT FROM migrollback_schema.migration_archived_tables t
+                        WHERE t.archive_id = archive AND t.why_not IS NOT NULL
+                          AND starts_with(d.identity, format('%I.%I', t.table_schema, t.table_name)));
+    UPDATE migrollback_schema.migration_archives a
+       SET event_number = NULL, why_not = coalesce(concat_ws('; ', a.why_not, lacking), a.why_not)
+     WHERE a.archive_id = archive AND (lacking IS NOT NULL OR a.event_number IS NOT NULL);
+    UPDATE migrollback_schema.migration_archives a SET why_not = nullif(a.why_not, '') WHERE a.archive_id = archive;
+    RETURN jsonb_build_object('archive', migrollback_schema.archive_summary(archive));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.with_unarchived(bigint, text) IS
+    'Writes: says of an archive what the migration destroyed that is not in it, as record_destroyed_values() found. '
+    'Returns its summary anew.';

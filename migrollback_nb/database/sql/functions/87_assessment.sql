@@ -173,6 +173,7 @@ BEGIN
             OR proofs.grade = 'fails' AND state IS DISTINCT FROM 'current');
     headline := migrollback_schema.assessment_headline(
         verdict, blockers, effects, state, failure, rehearsal.rehearsed_at, proofs.grade, proofs.proven_at);
+    headline := headline || coalesce('; it ' || migrollback_schema.archive_words(names), '');
     known_by := CASE WHEN state IN ('current', 'fails') THEN 'rehearsal'
                      WHEN proofs.number = cardinality(names) THEN 'proof'
                      WHEN jsonb_path_exists(effects, '$[*] ? (@.known_by == "catalog" && @.effect != "locks")', '{}',
