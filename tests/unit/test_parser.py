@@ -10,6 +10,7 @@ import pytest
 
 from migrollback_nb import cli
 from migrollback_nb.cli import magics
+from migrollback_nb.cli.app import split_off
 from migrollback_nb.cli.command import TASKS
 from migrollback_nb.cli.commands import COMMANDS, get_parser
 from migrollback_nb.core.errors import UsageError
@@ -120,4 +121,5 @@ def test_examples_parse() -> None:
         words = shlex.split(line)
         assert words[0] == "migrollback"
         if words[1] != "lab":  # whose options are jupyter's
-            get_parser(words[1]).parse_args(words[1:])
+            ours, _ = split_off(words[1:], words[1])
+            get_parser(words[1]).parse_args(ours)
