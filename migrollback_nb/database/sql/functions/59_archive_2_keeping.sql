@@ -233,8 +233,8 @@ BEGIN
         trigger := format('zzzz_migrollback_archive_%s_%s', lower(event), part);
         EXECUTE format(
             'CREATE TRIGGER %I AFTER %s ON %s REFERENCING OLD TABLE AS migrollback_old%s FOR EACH STATEMENT '
-            'EXECUTE FUNCTION migrollback_schema.archive_changed_rows(%L)', trigger, event, relation::regclass,
-            CASE event WHEN 'UPDATE' THEN ' NEW TABLE AS migrollback_new' ELSE '' END, part);
+            'EXECUTE FUNCTION %s.archive_changed_rows(%L)', trigger, event, relation::regclass,
+            CASE event WHEN 'UPDATE' THEN ' NEW TABLE AS migrollback_new' ELSE '' END, 'migrollback_schema', part);
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation::regclass, trigger);
     END LOOP;
 END $function$;

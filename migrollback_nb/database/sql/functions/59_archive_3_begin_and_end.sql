@@ -121,9 +121,9 @@ BEGIN
                                              format('migrollback_archive.%I', fresh),
                                              migrollback_schema.system_owner());
     EXECUTE format('DROP TABLE migrollback_archive.%I', place.data);
-    EXECUTE format('UPDATE migrollback_schema.migration_archived_tables p SET data = $2, kind = ''rows'', written_in = '
+    EXECUTE format('UPDATE %s.migration_archived_tables p SET data = $2, kind = ''rows'', written_in = '
                    'ARRAY(SELECT DISTINCT t.xmin::text FROM %s %s t '
-                   'JOIN migrollback_archive.%I a ON %s) WHERE p.part = $1',
+                   'JOIN migrollback_archive.%I a ON %s) WHERE p.part = $1', 'migrollback_schema',
                    CASE WHEN place.only_this THEN 'ONLY' ELSE '' END, place.relation::regclass, fresh,
                    migrollback_schema.archive_join(place.part, place.relation, false))
     USING which, fresh;
@@ -164,9 +164,9 @@ DECLARE
     changed boolean;
 BEGIN
     -- who writes a row leaves the number of the transaction in it: by that it is seen who wrote it last
-    EXECUTE format('UPDATE migrollback_schema.migration_archived_tables t SET written_in = coalesce('
+    EXECUTE format('UPDATE %s.migration_archived_tables t SET written_in = coalesce('
                    '(SELECT array_agg(DISTINCT x.xmin::text) FROM migrollback_archive.%I x), ''{}'') '
-                   'WHERE t.part = $1', place.data) USING which;
+                   'WHERE t.part = $1', 'migrollback_schema', place.data) USING which;
     IF keys IS NULL THEN
         RETURN;
     END IF;

@@ -188,8 +188,8 @@ BEGIN
         RETURN NULL;
     END IF;
     IF found IS NULL THEN
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s %s t WHERE migrollback_schema.is_written_here(t.xmin::text))',
-                       only_it, target) INTO is_filled;
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s %s t WHERE %s.is_written_here(t.xmin::text))',
+                       only_it, target, 'migrollback_schema') INTO is_filled;
         IF is_filled THEN               -- which of them are the same no one can tell
             RETURN 'it has no key, and the SQL writes rows of it itself';
         END IF;

@@ -193,11 +193,11 @@ BEGIN
         'SELECT pg_catalog.jsonb_build_object(''migration_name'', m.migration_name, ''event'', m.event_number, '
         '''table'', $1::text, ''values'', (SELECT pg_catalog.jsonb_object_agg($2 ->> v.key, v.value) '
         'FROM pg_catalog.jsonb_each_text(pg_catalog.jsonb_build_object(%s)) v)) FROM migrollback_archive.%I a '
-        'CROSS JOIN (SELECT x.migration_name, x.event_number FROM migrollback_schema.migration_archives x '
+        'CROSS JOIN (SELECT x.migration_name, x.event_number FROM %s.migration_archives x '
         'WHERE x.archive_id = $3) m',
         (SELECT string_agg(format('''c%1$s'', CASE WHEN a.c%1$s IS DISTINCT FROM NULL THEN '
                                   'pg_catalog.concat(a.c%1$s) END', c ->> 'number'), ', ')
-           FROM jsonb_array_elements(place.columns) c), place.data)
+           FROM jsonb_array_elements(place.columns) c), place.data, 'migrollback_schema')
     USING format('%I.%I', place.table_schema, place.table_name), names, place.archive_id;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.export_archive_part(bigint) IS
