@@ -312,3 +312,16 @@ def test_the_panels_of_an_auditor_show_and_what_it_may_not_is_said(session, appl
     assert bob.sql("SELECT count(*) FROM migration_events").iat[0, 0] > 0
     with pytest.raises(mr.DatabaseError, match="is an auditor"):
         bob.rollback("001_t", confirm="001_t")
+
+
+def test_an_operator_brings_values_back_and_does_not_read_them(session, db, write, people, as_person):
+    owner = session()
+    owner.execute("CREATE TABLE notes (id int PRIMARY KEY, v text); INSERT INTO notes VALUES (1, 'a'), (2, 'b')")
+    write("001_t", "UPDATE notes SET v = 'x';", "SELECT 1;")
+    db.apply("001_t", archive=True)
+    grant(owner, "operator", people["bob"])
+    bob = as_person("bob")
+    assert bob.execute(CALL).fetchone() == (True, "Migration rolled back successfully")
+    assert owner.execute("SELECT v FROM notes ORDER BY id").fetchall() == [("a",), ("b",)]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        bob.execute("SELECT * FROM migrollback_archive.batches")

@@ -201,7 +201,7 @@ BEGIN
                         RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
                     END IF;
                     path_touched := path_touched OR outcome ? 'path_touched';
-                    outcome := outcome - 'path_touched';
+                    outcome := outcome - 'path_touched' - CASE WHEN to_restore IS NOT NULL THEN 'unchanged' ELSE '' END;
                     IF outcome ? 'settings_put_back' THEN
                         put_back := put_back || jsonb_build_object(migration, outcome -> 'settings_put_back');
                     END IF;
