@@ -28,6 +28,10 @@ GOOSE = (
     " NULL, is_applied boolean NOT NULL, tstamp timestamp NOT NULL DEFAULT now()); INSERT INTO goose_db_version"
     " (version_id, is_applied) VALUES (0, true)"
 )
+PLAY = (
+    "CREATE TABLE play_evolutions (id int NOT NULL PRIMARY KEY, hash varchar(255) NOT NULL, applied_at timestamp NOT"
+    " NULL, apply_script text, revert_script text, state varchar(255), last_problem text)"
+)
 #: Tool -> (its ledger, a query for what it holds, what it holds of migration 1, 2 and 3, the files of migration N).
 LEDGERS = {
     "goose": (
@@ -41,6 +45,12 @@ LEDGERS = {
         "SELECT id FROM gorp_migrations ORDER BY 1",
         ["00001_t.sql", "00002_t.sql", "00003_t.sql"],
         {"0000{n}_t.sql": "-- +migrate Up\n{up}\n-- +migrate Down\n{down}"},
+    ),
+    "rambler": (
+        "CREATE TABLE migrations (migration varchar(255) NOT NULL)",
+        "SELECT migration FROM migrations ORDER BY 1",
+        ["00001_t.sql", "00002_t.sql", "00003_t.sql"],
+        {"0000{n}_t.sql": "-- rambler up\n{up}\n-- rambler down\n{down}"},
     ),
     "MyBatis Migrations": (
         (

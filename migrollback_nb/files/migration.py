@@ -197,12 +197,17 @@ class MigrationFile:
     @cached_property
     def refusal(self) -> not_read.Refusal | None:
         """Why nothing of it is read: its tool's files are not, or what undoes it looks like the rest."""
-        if (found := not_read.marked(self._whole)) is not None:
+        if (found := self._marked) is not None:
             return found
         heading = self._rollback_heading
         if heading is None or not heading[1] or self.has_rollback_block or self.block_of_another_tool is not None:
             return None
         return not_read.heading_refusal(heading[0], name=self.name)
+
+    @property
+    def _marked(self) -> not_read.Refusal | None:
+        """Why it is not read, by marks of a tool that is not."""
+        return not_read.marked(self._whole)
 
     @cached_property
     def _rollback_heading(self) -> tuple[Comment, bool] | None:
@@ -362,9 +367,7 @@ class MigrationFile:
         MigrationFileError
             For the first fault, with its line and how to fix it.
         """
-        if (
-            found := not_read.marked(self._whole)
-        ) is not None:  # before what such marks may look like in our own format
+        if (found := self._marked) is not None:  # before what such marks may look like in our own format
             raise self._error(found.problem, line=found.line, hint=found.hint)
         _ = (self._markers, self.depends_on, self.transaction, self.rollback, self.description)
         if self.refusal is not None:

@@ -30,11 +30,11 @@ _IN_OUR_FORMAT = "in a file NUMBER_what_it_does.sql, with what undoes it between
 _TOOLS = {
     "Play": (
         re.compile(r"(?m)(?:^#|--).*!(?:Ups|Downs)\b"),
-        f"Leave it to Play, or write what stands below !Ups {_IN_OUR_FORMAT}: that is what stands below !Downs.",
+        "Begin a line with each mark, as # --- !Ups and # --- !Downs.",
     ),
     "rambler": (
         re.compile(r"--\s*rambler\s+(?:up|down)\b", re.IGNORECASE),
-        f"Leave it to rambler, or write each of its pairs {_IN_OUR_FORMAT}.",
+        "Write each mark as a line of its own, -- rambler up and -- rambler down, as rambler wants it.",
     ),
     "Liquibase": (
         re.compile(r"--\s*(?:liquibase\s+formatted\b|changeset\s+[^\s:]+:\S)", re.IGNORECASE),
@@ -48,6 +48,8 @@ _TOOLS = {
         "Leave it to micrate, or write -- +goose Up and -- +goose Down: the rest is the same.",
     ),
 }
+#: Those that are read where their marks stand as they want them.
+_CUT = ("Play", "rambler")
 #: Without one of these words a text holds no such mark: most files need no closer look.
 _TOOL_WORDS = ("!ups", "!downs", "rambler", "liquibase", "changeset", "micrate")
 
@@ -98,8 +100,8 @@ def marked(sql: SqlText) -> Refusal | None:
 
     Examples
     --------
-    >>> marked(SqlText("--- !Ups\nCREATE TABLE t ();\n--- !Downs\nDROP TABLE t;")).problem
-    'is written for Play (--- !Ups), whose files are not read yet'
+    >>> marked(SqlText("-- +micrate Up\nCREATE TABLE t ();\n-- +micrate Down\nDROP TABLE t;")).problem
+    'is written for micrate (-- +micrate Up), whose files are not read yet'
     """
     lower = sql.text.lower()
     if not any(word in lower for word in _TOOL_WORDS):
@@ -111,8 +113,9 @@ def marked(sql: SqlText) -> Refusal | None:
         if found is None and tool == "Play" and (it := re.search(r"(?m)^#.*!(?:Ups|Downs)\b.*$", sql.text)):
             found = (sql.text.count("\n", 0, it.start()) + 1, it.group())
         if found is not None:
+            why = "which takes that for no mark" if tool in _CUT else "whose files are not read yet"
             return Refusal(
-                problem=f"is written for {tool} ({found[1].strip()}), whose files are not read yet",
+                problem=f"is written for {tool} ({found[1].strip()}), {why}",
                 line=found[0],
                 hint=hint,
             )

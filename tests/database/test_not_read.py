@@ -10,7 +10,7 @@ from migrollback_nb import cli
 
 BAD = {
     "002_heading.sql": "CREATE TABLE headed ();\n-- Down\nDROP TABLE headed;\n",
-    "003.sql": "--- !Ups\nCREATE TABLE played ();\n--- !Downs\nDROP TABLE played;\n",
+    "003.sql": "-- +micrate Up\nCREATE TABLE played ();\n-- +micrate Down\nDROP TABLE played;\n",
     "004_pair.sql": "CREATE TABLE paired ();\n",
     "004_pair_rollback.sql": "DROP TABLE paired;\n",
 }
@@ -79,4 +79,4 @@ def test_verify_says_so_and_grades_the_good_ones(registered, verdicts):
         "004_pair_rollback": "fails",
         "005_good": "restores",
     }
-    assert "written for Play" in found["003"].remarks[0]
+    assert "written for micrate" in found["003"].remarks[0]

@@ -64,6 +64,7 @@ def test_sync_asks_the_ledger(db, write, session, tool):
         {
             "goose": "INSERT INTO goose_db_version (version_id, is_applied) VALUES (1, true), (2, true), (2, false)",
             "sql-migrate": "INSERT INTO gorp_migrations VALUES ('00001_t.sql', now())",
+            "rambler": "INSERT INTO migrations VALUES ('00001_t.sql')",
             "MyBatis Migrations": "INSERT INTO changelog VALUES (1, '2024-01-01', 't')",
             "diesel": "INSERT INTO __diesel_schema_migrations VALUES ('00001')",
         }[tool]
@@ -89,6 +90,7 @@ def test_without_a_ledger_there_is_nothing_to_ask(db, write, tool):
 APPLIED_BY_TOOL = {
     "goose": "INSERT INTO goose_db_version (version_id, is_applied) VALUES (3, true)",
     "sql-migrate": "INSERT INTO gorp_migrations VALUES ('00003_t.sql', now())",
+    "rambler": "INSERT INTO migrations VALUES ('00003_t.sql')",
     "MyBatis Migrations": "INSERT INTO changelog VALUES (3, '2026-11-30', 't')",
     "diesel": "INSERT INTO __diesel_schema_migrations VALUES ('00003')",
 }

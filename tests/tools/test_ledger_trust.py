@@ -7,7 +7,7 @@ import io
 
 import psycopg
 import pytest
-from ledgers import DIESEL, FLYWAY, GOLANG_MIGRATE, GOOSE, LEDGERS, PRISMA, SQLX, TERN_LEDGER, write_files
+from ledgers import DIESEL, FLYWAY, GOLANG_MIGRATE, GOOSE, LEDGERS, PLAY, PRISMA, SQLX, TERN_LEDGER, write_files
 from watching import events, exists, last_event, value
 
 import migrollback_nb as mr
@@ -73,6 +73,26 @@ SHAPES = {
     "Flyway": [(FLYWAY, "public.flyway_schema_history")],
     "Prisma": [(PRISMA, "public._prisma_migrations")],
     "Sqitch": [(SQITCH, "sqitch.changes")],
+    "rambler": [(LEDGERS["rambler"][0], "public.migrations")],
+    "Play": [(PLAY, "public.play_evolutions")],
+    "drizzle": [
+        (
+            "CREATE SCHEMA drizzle; CREATE TABLE drizzle.__drizzle_migrations (id int, hash text, created_at bigint)",
+            "drizzle.__drizzle_migrations",
+        )
+    ],
+    "Alembic": [("CREATE TABLE alembic_version (version_num varchar(32))", "public.alembic_version")],
+    "Django": [
+        ("CREATE TABLE django_migrations (app text, name text, applied timestamptz)", "public.django_migrations")
+    ],
+    "Knex": [
+        (
+            "CREATE TABLE knex_migrations (id int, name text, batch int, migration_time timestamptz)",
+            "public.knex_migrations",
+        )
+    ],
+    "TypeORM": [('CREATE TABLE migrations (id int, "timestamp" bigint, name text)', "public.migrations")],
+    "Rails": [("CREATE TABLE schema_migrations (version varchar)", "public.schema_migrations")],
 }
 
 
@@ -147,7 +167,7 @@ def test_no_planted_ledger_is_touched(mallory, session):
                     connection.execute(f"SELECT {call}")
                 assert (caught.value.sqlstate, caught.value.diag.message_primary) == ("MR024", told), (tool, call)
             mallory.execute(
-                f"DROP TABLE {ledger} CASCADE; DROP FUNCTION seizes; DROP SCHEMA IF EXISTS sqitch CASCADE"
+                f"DROP TABLE {ledger} CASCADE; DROP FUNCTION seizes; DROP SCHEMA IF EXISTS sqitch, drizzle CASCADE"
                 + ("; DROP SCHEMA supabase_migrations CASCADE" if tool == "supabase" else "")
             )
         connection.execute("DELETE FROM migration_history WHERE migration_name = '3_t'")

@@ -17,14 +17,9 @@ UP, DOWN = "CREATE TABLE boats (id int);", "DROP TABLE boats;"
 #: Layout -> file -> its text, with {up} and {down} in it; the names of these files say which is which where there are
 #: two.
 ONE_FILE = {
-    "Play": "--- !Ups\n{up}\n--- !Downs\n{down}\n",
-    "Play with --": "-- !Ups\n{up}\n-- !Downs\n{down}\n",
-    "Play with #": "# --- !Ups\n{up}\n# --- !Downs\n{down}\n",
-    "Play with # alone": "#!Ups\n{up}\n#!Downs\n{down}\n",
-    "rambler": "-- rambler up\n{up}\n-- rambler down\n{down}\n",
-    "rambler with two pairs": (
-        "-- rambler up\nSELECT 1;\n-- rambler down\nSELECT 2;\n-- rambler up\n{up}\n-- rambler down\n{down}\n"
-    ),
+    "Play with a blank before its mark": " -- !Ups\n{up}\n -- !Downs\n{down}\n",
+    "rambler without a blank": "--rambler up\n{up}\n--rambler down\n{down}\n",
+    "rambler in capitals below": "-- rambler up\n{up}\n-- RAMBLER DOWN\n{down}\n",
     "Liquibase": (
         "--liquibase formatted sql\n\n--changeset ann:1\n{up}\n--rollback SELECT 1;\n\n--changeset ann:2"
         " dbms:mysql\n{down}\n"
@@ -86,7 +81,7 @@ def test_one_file_with_both_is_refused_by_tool_and_fix_and_stops_no_other(tmp_pa
     assert error.line is not None
     known = layout.split()[0]
     assert known in error.problem or "undoes what stands above it" in error.problem
-    assert "-- ROLLBACK START" in error.hint or known == "micrate"
+    assert "-- ROLLBACK START" in error.hint or known in ("micrate", "Play", "rambler")
     with pytest.raises(mr.MigrationFileError):
         MigrationFolder(tmp_path).read("1")
     assert mr.parse(ONE_FILE[layout].format(up=UP, down=DOWN), name="1").up_refusal is not None, (

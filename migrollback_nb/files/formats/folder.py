@@ -18,6 +18,7 @@ from migrollback_nb.core.selectors.near import near
 from migrollback_nb.core.text import first_few
 from migrollback_nb.files import location, migration, not_read, tools
 from migrollback_nb.files.formats import drizzle, program_folders, programs, sqitch
+from migrollback_nb.files.formats.cut import CutFile, cut_by
 from migrollback_nb.files.formats.layout import Found, Layout, layout
 from migrollback_nb.files.formats.marked import MarkedFile
 from migrollback_nb.files.formats.paired import PairedFile
@@ -368,6 +369,8 @@ def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
     'DROP TABLE t;'
     """
     file = migration.parse(text, name=name, path=path)
+    if (cut := cut_by(file.text)) is not None:
+        return CutFile(name=file.name, path=file.path, text=file.text, written_for=cut)
     tool = tools.tool_of(file.text)
     return file if tool is None else MarkedFile(name=file.name, path=file.path, text=file.text, written_for=tool)
 

@@ -109,6 +109,16 @@ BEGIN
             'done AS (INSERT INTO %1$s AS l (version) VALUES ($2) ON CONFLICT (version) DO NOTHING RETURNING '
             'to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        ('rambler', 'migrations', '{migration}', '{id,batch}', 'file', false, NULL, NULL,
+            'SELECT l.migration FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (migration) SELECT $1 || ''.sql'' WHERE NOT EXISTS (SELECT FROM %1$s o '
+                'WHERE o.migration = $1 || ''.sql'') RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.migration = $1 || ''.sql'' RETURNING to_jsonb(l))'),
+        -- It keeps a hash of both parts, and undoes and applies again what has another: only it can write that.
+        ('Play', 'play_evolutions', '{id,hash,apply_script,revert_script,state}', '{}', 'number', false,
+         'SELECT max(l.id)::text FROM %1$s l', 'SELECT bool_or(l.state <> ''applied'') FROM %1$s l',
+            'SELECT l.id::text FROM %1$s l WHERE l.state = ''applied''', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.id = $2::int RETURNING to_jsonb(l))'),
         -- Those whose migrations are programs, which only they can apply; drizzle's are SQL.
         ('drizzle', 'drizzle.__drizzle_migrations', '{id,hash,created_at}', '{}', 'version', false,
          'SELECT max(l.created_at)::text FROM %1$s l', NULL,

@@ -186,7 +186,11 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     newest text := migrollback_schema.newest_in_deploy_ledger(metadata ->> 'tool', version, metadata ->> 'search_path');
 BEGIN
-    IF status <> 'rolled_back'
+    IF metadata ->> 'tool' = 'Play' AND status <> 'rolled_back' AND newest::numeric > substring(version
+           FROM '^[0-9]{1,255}$')::numeric THEN
+        RETURN format('Play compares its evolutions with its ledger place by place: without this one below the '
+                      'newest, %s, it will run the Downs of what comes after, and all their Ups again', newest);
+    ELSIF status <> 'rolled_back' AND metadata ->> 'tool' IS DISTINCT FROM 'Play'
        AND (CASE WHEN metadata ? 'previous_version' THEN newest::numeric > substring(version
            FROM '^[0-9]{1,255}$')::numeric ELSE newest <> version END) THEN
         RETURN format('%s goes on from the newest that it applied, %s: it will take this one for applied, and not '
@@ -244,6 +248,7 @@ BEGIN
                        ('golang-migrate', 'l.version::text', 'installed_on', 'l.installed_on', false),    -- sqlx
                        ('golang-migrate', 'l.name', 'migrated_at', 'l.migrated_at', false),               -- bun
                        ('diesel', 'l.version', 'run_on', 'l.run_on', false),
+                       ('Play', 'l.id::text', 'applied_at', 'l.applied_at', false),
                        ('Django', 'l.app || ''.'' || l.name', 'applied', 'l.applied', false),
                        ('Knex', 'regexp_replace(l.name, ''\.[^.]*$'', '''')', 'migration_time', 'l.migration_time',
                         false),
