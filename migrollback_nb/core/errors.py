@@ -148,7 +148,17 @@ class ConnectionFailed(MigrollbackError):
 
 
 class NotInstalled(MigrollbackError):
-    """The rollback system is not installed in this database and schema."""
+    """The rollback system is not installed in this database and schema.
+
+    Attributes
+    ----------
+    schemas : tuple of str
+        Other schemas of the database in which it is.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, schemas: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.schemas = schemas
 
 
 class OlderSystem(MigrollbackError):

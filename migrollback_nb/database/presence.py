@@ -107,7 +107,9 @@ class Presence:
             )
         else:
             hint = "Run migrollback install, or name its schema with --schema."
-        return errors.NotInstalled(f"The rollback system is not installed in {where}", hint=hint)
+        return errors.NotInstalled(
+            f"The rollback system is not installed in {where}", hint=hint, schemas=tuple(elsewhere)
+        )
 
     def explain(self, target: Target) -> errors.MigrollbackError | None:
         """What is wrong with the system of a schema: not there, or not whole. None where all of it is there; pure."""

@@ -157,7 +157,10 @@ def lacking_html(error: BaseException | None) -> str:
         return ""
     said = str(error)
     hint = getattr(error, "hint", None)
-    return box(html.escape(said.removesuffix(str(hint)).rstrip() if hint else said), html.CAREFUL, role="note")
+    said = said.removesuffix(str(hint)).rstrip() if hint else said
+    if schemas := getattr(error, "schemas", ()):
+        said += f". It is in schema {', '.join(schemas)}: connect with schema={schemas[0]!r}, or install it here too"
+    return box(html.escape(said), html.CAREFUL, role="note")
 
 
 def together_html(chosen: str) -> str:

@@ -569,3 +569,13 @@ def test_a_hostile_migration_is_inert_at_every_step(db: mr.Migrations, write_mig
     assert isinstance(panel.error, mr.RollbackFailed)
     assert "&lt;script&gt;" in part(panel, "message_view").value
     assert_harmless(panel)
+
+
+def test_where_the_system_is_elsewhere_the_panel_says_where(empty_dsn, folder):
+    with mr.connect(empty_dsn, dir=folder, schema="ops") as db:
+        db.database.connection.execute("CREATE SCHEMA ops")
+        db.install()
+    with mr.connect(empty_dsn, dir=folder) as db:
+        panel = RollbackPanel(db)
+        assert panel.wait(30)
+        assert "It is in schema ops: connect with schema=&#x27;ops&#x27;" in part(panel, "lacking_view").value
