@@ -28,6 +28,7 @@ GOOSE = (
     " NULL, is_applied boolean NOT NULL, tstamp timestamp NOT NULL DEFAULT now()); INSERT INTO goose_db_version"
     " (version_id, is_applied) VALUES (0, true)"
 )
+POP = "CREATE TABLE schema_migration (version varchar(14) NOT NULL PRIMARY KEY, version_self int NOT NULL DEFAULT 0)"
 PLAY = (
     "CREATE TABLE play_evolutions (id int NOT NULL PRIMARY KEY, hash varchar(255) NOT NULL, applied_at timestamp NOT"
     " NULL, apply_script text, revert_script text, state varchar(255), last_problem text)"

@@ -221,18 +221,17 @@ _SEPARATOR = re.compile(r"[._\-\s]+")
 _ANY_UNDO = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(sorted(_UNDO))})(?![a-z0-9])", re.IGNORECASE)
 
 
-def dialects(stems: Iterable[str]) -> tuple[dict[str, Refusal], dict[str, str]]:
-    """(Names of a pair for PostgreSQL among other databases -> why they are refused; names for another -> which). Pure.
+def dialects(stems: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """(Names for PostgreSQL among other databases -> the same without it; names for another -> which). Pure.
 
     So pop names them.
 
     Examples
     --------
-    >>> ours, others = dialects(["1_a.mysql.up", "1_a.postgres.up", "2_b.up", "3_c.pg"])
-    >>> list(ours), others
-    (['1_a.postgres.up'], {'1_a.mysql.up': 'MySQL'})
+    >>> dialects(["1_a.mysql.up", "1_a.postgres.up", "2_b.up", "3_c.pg"])
+    ({'1_a.postgres.up': '1_a.up'}, {'1_a.mysql.up': 'MySQL'})
     """
-    ours: dict[str, Refusal] = {}
+    ours: dict[str, str] = {}
     others: dict[str, str] = {}
     for stem in stems:
         it = _DIALECT.fullmatch(stem)
@@ -241,12 +240,7 @@ def dialects(stems: Iterable[str]) -> tuple[dict[str, Refusal], dict[str, str]]:
         if (database := _DATABASES[it[2].lower()]) != "PostgreSQL":
             others[stem] = database
         elif it[3]:
-            hint = (
-                f"Name it {it[1]}{it[3]}.sql, in a folder that holds PostgreSQL's files only, or leave it to its tool."
-            )
-            ours[stem] = Refusal(
-                problem="is named by a database, as pop does, whose folders are not read yet", hint=hint
-            )
+            ours[stem] = f"{it[1]}{it[3]}"
     return ours, others
 
 

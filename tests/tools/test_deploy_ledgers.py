@@ -4,7 +4,7 @@ The tools that cannot be had here are stood in for by tables as their own code m
 from __future__ import annotations
 
 import pytest
-from ledgers import FLYWAY, GOLANG_MIGRATE, LEDGERS, NAMES, PAIR, PRISMA, SQLX, TERN, TERN_LEDGER, write_files
+from ledgers import FLYWAY, GOLANG_MIGRATE, LEDGERS, NAMES, PAIR, POP, PRISMA, SQLX, TERN, TERN_LEDGER, write_files
 from watching import exists, last_event, status, value
 
 import migrollback_nb as mr
@@ -209,6 +209,16 @@ def test_bun_names_its_files_as_golang_migrate_does(db, write, held, session):
     db.rollback("2_t", confirm="2_t")
     assert held("SELECT name FROM bun_migrations ORDER BY 1") == ["1", "3"]
     assert db.check("1_t").warnings == ()  # it looks at all rows
+
+
+@pytest.mark.few(1)
+def test_pop_names_its_files_as_golang_migrate_does(db, write, held, session):
+    session().execute(POP)
+    write({"{n}_t.postgres.up.sql": "{up}", "{n}_t.postgres.down.sql": "{down}", "{n}_t.mysql.up.sql": "no"})
+    db.apply()
+    assert held("SELECT version FROM schema_migration ORDER BY 1") == ["1", "2", "3"]
+    assert db.rollback("2_t", confirm="2_t").success
+    assert held("SELECT version FROM schema_migration ORDER BY 1") == ["1", "3"]
 
 
 # -- ledgers that only their tool writes -------------------------------------------------------------------------------

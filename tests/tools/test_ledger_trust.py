@@ -7,7 +7,7 @@ import io
 
 import psycopg
 import pytest
-from ledgers import DIESEL, FLYWAY, GOLANG_MIGRATE, GOOSE, LEDGERS, PLAY, PRISMA, SQLX, TERN_LEDGER, write_files
+from ledgers import DIESEL, FLYWAY, GOLANG_MIGRATE, GOOSE, LEDGERS, PLAY, POP, PRISMA, SQLX, TERN_LEDGER, write_files
 from watching import events, exists, last_event, value
 
 import migrollback_nb as mr
@@ -62,6 +62,7 @@ SHAPES = {
         (GOLANG_MIGRATE, "public.schema_migrations"),
         (SQLX, "public._sqlx_migrations"),
         (BUN, "public.bun_migrations"),
+        (POP, "public.schema_migration"),
     ],
     "tern": [(TERN_LEDGER, "public.schema_version")],
     "yoyo": [(YOYO, "public._yoyo_migration")],

@@ -399,6 +399,34 @@ def test_a_folder_below_is_only_a_migration_when_it_looks_like_one(tmp_path):
     assert MigrationFolder(tmp_path).names() == ["001_a", "003_c"]
 
 
+def test_of_several_databases_the_files_of_postgresql_are_read(tmp_path):
+    names = ("1_boats", "2_sails.postgres", "2_sails.mysql", "3_oars.postgresql", "3_oars")
+    put(tmp_path, **{f"{name}.up.sql": "CREATE TABLE t ();" for name in names})
+    put(tmp_path, **{f"{name}.down.sql": "DROP TABLE t;" for name in names})
+    contents = MigrationFolder(tmp_path).read_all()
+    assert [(file.name, file.rollback is not None) for file in contents.files] == [
+        ("1_boats", True),
+        ("2_sails", True),
+        ("3_oars", True),
+    ]
+    assert contents.files[1].path == str(tmp_path / "2_sails.postgres.up.sql")
+    assert contents.files[1].rollback.path == str(tmp_path / "2_sails.postgres.down.sql")
+    assert contents.warnings == ("2 files for MySQL are left out, among them 2_sails.mysql.down.sql",)
+    assert {(Path(error.path).name, error.problem) for error in contents.errors} == {
+        (f"3_oars.postgresql.{way}.sql", f"is for PostgreSQL what 3_oars.{way}.sql is for all: both would run")
+        for way in ("up", "down")
+    }
+
+
+def test_pairs_with_a_v_before_the_number(tmp_path):
+    put(tmp_path, **{"V0001.First.up.sql": "CREATE TABLE a ();", "V0001.First.down.sql": "DROP TABLE a;"})
+    contents = MigrationFolder(tmp_path).read_all()
+    (file,) = contents.files
+    assert (file.name, file.tool, contents.errors, contents.warnings) == ("V0001.First", None, (), ())
+    assert file.rollback.statement_texts() == ("DROP TABLE a",)
+    assert MigrationFolder(tmp_path).checksum("V0001.First") == file.checksum
+
+
 # -- order -------------------------------------------------------------------------------------------------------------
 
 

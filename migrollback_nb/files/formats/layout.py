@@ -21,6 +21,7 @@ _ENDINGS = (("golang-migrate", ".up", ".down"), ("yoyo", "", ".rollback"), (None
 _POSTGRATOR = re.compile(r"(\d+)\.(do|undo)(\..*)?", re.IGNORECASE)
 _FLYWAY = re.compile(r"([VU])([0-9][0-9._]*)__.+")
 _FLYWAY_BESIDES = re.compile(r"(R__|B[0-9][0-9._]*__).+")
+_VERSION = re.compile(r"[Vv]\d")
 #: A folder for each migration: tool -> (the file that does, the file that undoes).
 _FOLDERS = {"diesel": ("up.sql", "down.sql"), "Prisma": ("migration.sql", "down.sql")}
 
@@ -91,26 +92,30 @@ class _Reading:
 
     def _take(self, name: str, does: str, rolls_back: str, tool: str | None) -> None:
         self.found[name] = Found(
-            path=self._stems[does], rollback=f"{rolls_back}.sql", has_rollback=rolls_back in self._stems, tool=tool
+            path=self._stems[does],
+            rollback=self._stems.get(rolls_back, f"{rolls_back}.sql"),
+            has_rollback=rolls_back in self._stems,
+            tool=tool,
         )
         self._taken |= {does, rolls_back}
 
     def read_dialects(self) -> None:
-        """Files that are named by a database."""
-        refused, for_others = not_read.dialects(self._telling)
-        for stem, refusal in refused.items():
-            if stem.endswith(".up"):
-                self.found[stem.removesuffix(".up")] = Found(
-                    path=self._stems[stem], rollback=f"{stem.removesuffix('up')}down.sql", refused=refusal
+        """Files that are named by a database: PostgreSQL's count as though they were not."""
+        ours, for_others = not_read.dialects(self._telling)
+        for stem, plain in ours.items():
+            if plain in self._stems:
+                self.strays[self._stems[stem]] = Refusal(
+                    problem=f"is for PostgreSQL what {self._stems[plain]} is for all: both would run", hint=STRAY_HINT
                 )
-            elif f"{stem.removesuffix('down')}up" not in self._stems:
-                self.strays[self._stems[stem]] = refusal
+                self._taken.add(stem)
+            else:
+                self._stems[plain] = self._stems.pop(stem)
         if for_others:
             databases = ", ".join(sorted(set(for_others.values())))
             first = self._stems[min(for_others)]
             self.remarks.append(f"{len(for_others)} files for {databases} are left out, among them {first}")
-        self._taken |= {*refused, *for_others}
-        self._telling = [stem for stem in self._telling if stem not in self._taken]
+        self._taken |= for_others.keys()
+        self._telling = [name for stem in self._telling if (name := ours.get(stem, stem)) not in self._taken]
 
     def read_flyway_and_postgrator(self) -> None:
         """V1__a and U1__a; 1.do.a and 1.undo.a."""
@@ -159,6 +164,8 @@ class _Reading:
                 # only yoyo needs no number
                 if not known and (habit == "yoyo" or base[:1].isdigit()):
                     self._take(base, stem, undo, habit)
+                elif not known and habit == "golang-migrate" and _VERSION.match(base):
+                    self._take(base, stem, undo, None)  # no one tool's habit
 
     def read_folders(self, folders: Mapping[str, Iterable[str]]) -> None:
         """A folder for each migration."""

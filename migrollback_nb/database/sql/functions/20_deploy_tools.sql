@@ -56,7 +56,7 @@ BEGIN
                 'emptied AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint AND $4 = '''' RETURNING to_jsonb(l) AS '
                 'r), '
                 'done AS (SELECT r FROM moved UNION ALL SELECT r FROM emptied)'),
-        -- sqlx and bun name their files as golang-migrate does; sqlx also keeps a checksum that only it can write.
+        -- sqlx, bun and pop name their files as golang-migrate does; sqlx also keeps a checksum that only it can write.
         ('golang-migrate', '_sqlx_migrations', '{version,success,checksum}', '{}', 'number', false, NULL,
          'SELECT bool_or(NOT l.success) FROM %1$s l',
             'SELECT l.version::text FROM %1$s l WHERE l.success', NULL,
@@ -67,6 +67,11 @@ BEGIN
             'FROM %1$s o), 0) + 1, now() '
                 'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.name = $2) RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.name = $2 RETURNING to_jsonb(l))'),
+        ('golang-migrate', 'schema_migration', '{version}', '{dirty,statements}', 'version', false, NULL, NULL,
+            'SELECT l.version FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (version) SELECT $2 WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.version = '
+            '$2) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
         ('tern', 'schema_version', '{version}', '{}', 'number', true, 'SELECT max(l.version)::text FROM %1$s l', NULL,
             'SELECT l.version::text FROM %1$s l',
             'done AS (UPDATE %1$s AS l SET version = $2::int WHERE l.version < $2::int RETURNING to_jsonb(l))',
