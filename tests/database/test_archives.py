@@ -76,6 +76,46 @@ def test_the_budget_is_asked_before_anything_runs(database_dsn, folder, write, c
     assert rows(customers) == before
 
 
+def test_a_policy_leaves_tables_out_and_says_so(db, write, customers):
+    customers.execute("CREATE TABLE plan_log (id int PRIMARY KEY, v text); INSERT INTO plan_log VALUES (1, 'a')")
+    customers.execute(f"ALTER DATABASE {customers.info.dbname} SET migrollback.archive_tables = 'public.*, !*_log'")
+    db.database.session.reconnect()
+    before = rows(customers)
+    write("001_up", "DELETE FROM customers; DELETE FROM plan_log;", "SELECT 1;")
+    kept = db.apply("001_up", archive=True).archived[0]
+    left_out = "public.plan_log: left out by migrollback.archive_tables"
+    assert (kept.tables, kept.rows, kept.complete) == (("public.customers",), 1000, left_out)
+    assert [(row["tables"], row["complete"]) for row in db.archive_rows()] == [(["public.customers"], left_out)]
+    known = db.check("001_up").assessment
+    assert "has no archive of public.plan_log (deleted): left out by" in known.headline
+    assert [(one.identity, one.rows) for one in known.losses] == [("public.plan_log", 1)]
+    assert db.rollback("001_up", confirm="001_up").verification.verdict == "schema_restored"
+    assert rows(customers) == before
+
+
+@pytest.mark.parametrize(
+    ("patterns", "kept"),
+    [
+        ("", "public.a public.a_log audit.a audit.b1"),
+        ("public.*", "public.a public.a_log"),
+        ("a", "public.a audit.a"),
+        ("!*_log, !audit.*", "public.a"),
+        ("public.* audit.b1 !a", "public.a_log audit.b1"),
+        ("*.a_*", "public.a_log"),
+        ("audit.b_", ""),
+    ],
+)
+def test_which_tables_patterns_mean(patterns, kept, db, session):
+    connection = session()
+    connection.execute("SELECT set_config('migrollback.archive_tables', %s, false)", (patterns,))
+    found = connection.execute(
+        "SELECT string_agg(t, ' ' ORDER BY n) FILTER (WHERE is_table_archived(split_part(t, '.', 1),"
+        " split_part(t, '.', 2))) FROM unnest('{public.a,public.a_log,audit.a,audit.b1}'::text[])"
+        " WITH ORDINALITY AS u (t, n)"
+    ).fetchone()[0]
+    assert (found or "") == kept
+
+
 def contents(connection, schema):
     """Table -> its rows as text, columns in the order of their names, and where its sequences stand."""
     found = {}

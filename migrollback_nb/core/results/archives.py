@@ -37,6 +37,8 @@ class Archived:
     def words(self) -> str:
         """In words."""
         whole = "" if self.complete is True else f"; not all of it: {self.complete}"
+        if not self.tables:
+            return f"Nothing was kept{whole}"
         return f"{self.rows:,} rows of {', '.join(self.tables)} kept ({self.bytes:,} bytes, event {self.event}){whole}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,8 +7,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT nullif(btrim(current_setting('migrollback.' || name, true)), '')
 $function$;
 COMMENT ON FUNCTION migrollback_schema.archive_setting(text) IS
-    'A setting of ours (archive, archive_budget, archive_rows, on_conflict, disable_triggers), NULL where it is not '
-    'set. Does not write.';
+    'A setting of ours (archive, archive_tables, archive_budget, archive_rows, on_conflict, disable_triggers), NULL '
+    'where it is not set. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.is_archiving() RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -16,6 +16,22 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 $function$;
 COMMENT ON FUNCTION migrollback_schema.is_archiving() IS
     'Whether the setting migrollback.archive is on. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.is_table_archived(table_schema text, table_name text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT coalesce(bool_or(m.matches) FILTER (WHERE NOT p.leaves_out), bool_and(p.leaves_out), true)
+           AND NOT coalesce(bool_or(m.matches) FILTER (WHERE p.leaves_out), false)
+      FROM (SELECT starts_with(w, '!') AS leaves_out, ltrim(w, '!') AS pattern
+              FROM regexp_split_to_table(migrollback_schema.archive_setting('archive_tables'), '[,[:space:]]+') AS w
+             WHERE w <> '') p
+     CROSS JOIN LATERAL (
+         -- without a schema: in any
+         SELECT CASE WHEN strpos(p.pattern, '.') > 0 THEN table_schema || '.' ELSE '' END || table_name
+                LIKE replace(regexp_replace(p.pattern, '([\\%_])', '\\\1', 'g'), '*', '%') AS matches) m
+$function$;
+COMMENT ON FUNCTION migrollback_schema.is_table_archived(text, text) IS
+    'Whether the setting migrollback.archive_tables keeps what is destroyed of this table: patterns (public.*, '
+    'orders), one of which must match, and !patterns, none of which may. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.system_owner() RETURNS oid
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$

@@ -25,12 +25,21 @@ BEGIN
     VALUES ((SELECT coalesce(max(a.archive_id), 0) + 1 FROM migrollback_schema.migration_archives a), name,
             begin_archive.direction) RETURNING archive_id INTO archive;
     FOR one IN
-        SELECT t.*, c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = t.relation) AS is_tree
+        SELECT t.*, c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = t.relation) AS is_tree,
+               n.nspname, c.relname
           FROM migrollback_schema.archive_targets(
                    CASE WHEN migrollback_schema.is_destroyed_list(destroys -> 'values') THEN destroys -> 'values'
                         ELSE '[]' END, found, begin_archive.search_path) t
-          JOIN pg_class c ON c.oid = t.relation ORDER BY t.relation
+          JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY t.relation
     LOOP
+        IF NOT migrollback_schema.is_table_archived(one.nspname, one.relname) THEN
+            INSERT INTO migrollback_schema.migration_archived_tables (part, archive_id, kind, relation, table_schema,
+                    table_name, what, columns, why_not)
+            VALUES ((SELECT coalesce(max(t.part), 0) + 1 FROM migrollback_schema.migration_archived_tables t), archive,
+                    'table', one.relation, one.nspname, one.relname, one.what, '[]',
+                    'left out by migrollback.archive_tables');
+            CONTINUE;
+        END IF;
         IF most IS NOT NULL AND (one.is_table OR one.columns <> '{}' OR one.is_whole) THEN
             total := (SELECT ARRAY[total[1] + s.size[1], total[2] + s.size[2]] FROM (
                 SELECT migrollback_schema.archive_size(one.relation, CASE
@@ -291,7 +300,7 @@ CREATE OR REPLACE FUNCTION migrollback_schema.archive_summary(archive bigint) RE
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT jsonb_build_object(
                'tables', coalesce(jsonb_agg(DISTINCT format('%I.%I', t.table_schema, t.table_name)) FILTER (
-                   WHERE t.part IS NOT NULL), '[]'),
+                   WHERE t.data IS NOT NULL), '[]'),
                'rows', coalesce(sum(t.rows), 0), 'bytes', coalesce(sum(t.bytes), 0),
                'complete', coalesce(to_jsonb(max(a.why_not)), 'true'))
       FROM (SELECT archive AS id) g

@@ -266,15 +266,22 @@ BEGIN
         RETURN NULL;
     END IF;
     RETURN (
-        SELECT 'brings back from the archive: ' || string_agg(format('%s rows of %I.%I (%s)', t.rows, t.table_schema,
-                   t.table_name, array_to_string(t.what, ', ')), '; ' ORDER BY t.part)
+        SELECT nullif(concat_ws(', and ',
+                   'brings back from the archive: ' || string_agg(
+                       format('%s rows of %I.%I (%s)', t.rows, t.table_schema, t.table_name,
+                              array_to_string(t.what, ', ')), '; ' ORDER BY t.part) FILTER (
+                       WHERE t.rows > 0 AND t.why_not IS NULL AND t.data IS NOT NULL),
+                   'has no archive of ' || string_agg(
+                       format('%I.%I (%s): %s', t.table_schema, t.table_name, array_to_string(t.what, ', '),
+                              t.why_not), '; ' ORDER BY t.part) FILTER (
+                       WHERE t.data IS NULL AND t.why_not IS NOT NULL)), '')
           FROM unnest(names) AS n (name)
           JOIN migrollback_schema.migration_archived_tables t
-            ON t.archive_id = migrollback_schema.archive_of_migration(n.name, 'apply'::text)
-         WHERE t.rows > 0 AND t.why_not IS NULL AND t.data IS NOT NULL);
+            ON t.archive_id = migrollback_schema.archive_of_migration(n.name, 'apply'::text));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.archive_words(text[]) IS
-    'What the rollbacks of these migrations bring back from archives, in words; NULL: nothing. Does not write.';
+    'What the rollbacks of these migrations bring back from archives, and of which tables nothing was kept, in words; '
+    'NULL: nothing was. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.with_unarchived(archive bigint, name text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
@@ -292,7 +299,7 @@ BEGIN
        AND migrollback_schema.left_of_archived(d.migration_name, d.what, d.identity) IS NULL
        AND NOT EXISTS (SELECT FROM migrollback_schema.migration_archived_tables t
                         WHERE t.archive_id = archive AND t.why_not IS NOT NULL
-                          AND starts_with(d.identity, format('%I.%I', t.table_schema, t.table_name)));
+                          AND starts_with(d.identity || '.', format('%I.%I.', t.table_schema, t.table_name)));
     UPDATE migrollback_schema.migration_archives a
        SET event_number = NULL, why_not = coalesce(concat_ws('; ', a.why_not, lacking), a.why_not)
      WHERE a.archive_id = archive AND (lacking IS NOT NULL OR a.event_number IS NOT NULL);

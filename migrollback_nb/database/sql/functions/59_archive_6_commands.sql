@@ -7,7 +7,8 @@ RETURNS TABLE (migration_name text, event bigint, direction text, tables text[],
                age_seconds bigint, complete jsonb, kept_at timestamptz, restored_at timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT a.migration_name, a.event_number, a.direction,
-           coalesce(array_agg(DISTINCT format('%I.%I', t.table_schema, t.table_name)), '{}'),
+           coalesce(array_agg(DISTINCT format('%I.%I', t.table_schema, t.table_name))
+                        FILTER (WHERE t.data IS NOT NULL), '{}'),
            coalesce(sum(t.rows), 0)::bigint, coalesce(sum(t.bytes), 0)::bigint,
            extract(epoch FROM clock_timestamp() - a.kept_at)::bigint, coalesce(to_jsonb(a.why_not), 'true'), a.kept_at,
            a.restored_at
