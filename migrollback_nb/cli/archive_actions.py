@@ -56,5 +56,6 @@ def around(call: Call) -> Any:
 
 
 def restore_archive(call: Call) -> Any:
-    """Put back what an archive holds. Writes."""
-    return call.db.restore_archive(call.args.event, reason=call.args.reason, **archive_options(call.args))
+    """Put back what an archive holds. Writes, unless it is a dry run."""
+    args = call.args
+    return call.db.restore_archive(args.event, reason=args.reason, dry_run=args.dry_run, **archive_options(args))

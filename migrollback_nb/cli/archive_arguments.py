@@ -58,6 +58,7 @@ AROUND = kept("what the pending files destroy")[1:]
 
 RESTORE_ARCHIVE = (
     argument("event", type=int, metavar="EVENT", help="the event of the archive, as migrollback archives shows it"),
+    argument("--dry-run", action="store_true", help="do it, undo it, and say what would come back"),
     argument("--reason", metavar="TEXT", help="why; goes into the audit log"),
     ON_CONFLICT,
     DISABLE_TRIGGERS,

@@ -153,8 +153,8 @@ def _restored_of(result: results.RollbackResult, out: TextIO) -> None:
 
 def _restored(result: results.RestoreResult, out: TextIO, _: TextIO) -> None:
     """What came back of each table, and which rows were left as they are."""
-    out.write("From the archive:\n")
-    out.writelines(f"  {one_line(one.words)}\n" for one in result.tables)
+    out.write("From the archive, nothing was changed:\n" if result.dry_run else "From the archive:\n")
+    out.writelines(f"  {one_line(one.said(result.dry_run))}\n" for one in result.tables)
     for one in result.conflicts:
         keys = ", ".join(map(str, one.keys[:20])) + (" ..." if one.count > 20 else "")
         out.write(f"  Written since, left as they are, in {one_line(one.table)}: {one_line(keys or str(one.count))}\n")

@@ -17,6 +17,8 @@ from migrollback_nb.database.stall_watch import StallWatch
 
 #: Where begin_archive() finds what a trial has found already.
 FOUND = "migrollback.archive_found"
+#: SQLSTATE of a right that is missing.
+_NO_RIGHT = "42501"
 
 
 @contextmanager
@@ -102,6 +104,50 @@ class ArchiveCommands:
         """Put back what the archive of an event holds. Writes. Returns what restore_migration_archive() does."""
         rows = self._call("restore_migration_archive", event=event, reason=reason, client=self._session.client)
         return cast(Row, next(iter(rows[0].values())))
+
+    def try_restore(self, event: int, *, max_stall: str) -> tuple[Row, list[Row]]:
+        """Put back what the archive of an event holds, and undo that. Does not write.
+
+        Returns what restore_migration_archive() does, and the rows of archive_conflicts().
+
+        Raises
+        ------
+        Refused
+            When others would have waited behind it for longer than `max_stall`.
+        """
+        call = self._session.call_text("restore_migration_archive", event=event, client=self._session.client)
+        keys = self._session.call_text("archive_conflicts", event=event)
+        try:
+            restored, conflicts = self._undone(event, max_stall, call, keys)
+        except errors.DatabaseError as error:
+            if error.sqlstate != _NO_RIGHT:
+                raise
+            # who operates restores, and does not read
+            restored, conflicts = *self._undone(event, max_stall, call), []
+        return cast(Row, next(iter(restored[0].values()))), conflicts
+
+    def _undone(self, event: int, max_stall: str, *calls: bytes) -> list[list[Row]]:
+        """The rows of these calls, in one transaction that is undone; others wait no longer than `max_stall`."""
+        bound = milliseconds(max_stall, option="max_stall") or None
+        with StallWatch(self._session, bound) as watch:
+            watch.wait()
+            if watch.key is not None:
+                calls = (f"SELECT FROM pg_catalog.pg_advisory_xact_lock_shared({watch.key})".encode(), *calls)
+            try:
+                with watch.bounding():
+                    rows = retrying(
+                        self._session,
+                        lambda lock_timeout: self._session.transact(*calls, lock_timeout=lock_timeout, undo=True),
+                    )
+            except errors.DatabaseError as error:
+                if error.sqlstate != "57014" or not watch.stopped or self._session.cancelled:
+                    raise
+                raise errors.Refused(
+                    f"To find out what comes back from the archive of event {event}, it is put back and undone, and"
+                    f" that would have stalled others for longer than {max_stall}",
+                    hint="Nothing was changed. Let others wait for longer: --max-stall (Timeouts).",
+                ) from error
+        return rows if watch.key is None else rows[1:]
 
     def conflicts(self, event: int) -> list[Row]:
         """Rows that were left as they are: table, keys, count; none where this role may not read. Does not write."""

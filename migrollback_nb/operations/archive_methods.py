@@ -29,9 +29,9 @@ class ArchiveMethods(Inspection):
         ]
 
     def restore_archive(
-        self, event: int, *, reason: str | None = None, **options: Unpack[ArchiveOptions]
+        self, event: int, *, reason: str | None = None, dry_run: bool = False, **options: Unpack[ArchiveOptions]
     ) -> results.RestoreResult:
-        """Put back what an archive holds. Writes, in one transaction.
+        """Put back what an archive holds. Writes, in one transaction; not with ``dry_run=True``.
 
         What a rollback destroyed (`rollback(archive=True)`), when its migration is applied again; what a migration
         destroyed, when it is rolled back and not all came back.
@@ -42,6 +42,8 @@ class ArchiveMethods(Inspection):
             Of the archive, as `archive_rows` says it.
         reason : str, optional
             Goes into the audit log.
+        dry_run : bool
+            True: it is done and undone, and the result says what would come back.
         **options : ArchiveOptions
             ``on_conflict`` and ``disable_triggers``.
 
@@ -52,8 +54,10 @@ class ArchiveMethods(Inspection):
         Refused
             When the migration is not applied again, or not rolled back.
         """
-        from migrollback_nb.operations.archives import restore
+        from migrollback_nb.operations.archives import restore, try_restore
 
+        if dry_run:
+            return try_restore(self.database, event, options=options)
         return restore(self.database, event, reason=reason, options=options)
 
     def around(self, command: Sequence[str], **options: Unpack[ArchiveOptions]) -> results.AroundResult:

@@ -112,6 +112,13 @@ def restore(database: Database, event: int, *, reason: str | None, options: Arch
     return results.RestoreResult.of(report["migration_name"], report, database.archives.conflicts(event))
 
 
+def try_restore(database: Database, event: int, *, options: ArchiveOptions) -> results.RestoreResult:
+    """Put back what the archive of an event holds, and undo that. Does not write."""
+    with under(database, options):
+        report, conflicts = database.archives.try_restore(event, max_stall=database.session.timeouts.max_stall)
+    return results.RestoreResult.of(report["migration_name"], report, conflicts, dry_run=True)
+
+
 def prune(database: Database, age: When) -> results.ArchivesChanged:
     """Throw away archives that are older. Writes, with an event."""
     row = database.archives.prune(before(age))

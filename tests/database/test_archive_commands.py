@@ -61,8 +61,14 @@ def test_what_a_rollback_destroyed_comes_back_when_it_is_applied_again(run, writ
     assert run("restore-archive", "999999")[0] == 2
     assert run("apply", "001_a")[0] == 0
     notes.execute("INSERT INTO more VALUES (7, 'since')")
+    since = [*rows(notes, "more")]
+    status, foreseen, _ = run("restore-archive", event, "--dry-run")
+    assert (status, foreseen["dry_run"], rows(notes, "more")) == (0, True, since)
+    assert foreseen["message"].startswith("Nothing was changed: 29 rows of public.more would be as they were")
     status, answer, _ = run("restore-archive", event)
     assert status == 0
+    assert [foreseen[name] == answer[name] for name in ("restored", "conflicts", "dry_run")] == [True, True, False]
+    assert [row["event"] for row in run("events")[1]].count("archive_restored") == 1
     assert answer["conflicts"] == [{"table": "public.more", "keys": [7], "count": 1}]
     assert rows(notes, "more") == [(7, "since") if row[0] == 7 else row for row in before]
 

@@ -82,15 +82,20 @@ class RestoredTable:
     @property
     def words(self) -> str:
         """In words."""
-        found = [f"{self.restored:,} rows of {self.table} are as they were ({self.what})"]
+        return self.said(False)
+
+    def said(self, dry_run: bool) -> str:
+        """In words: what came back, or what would."""
+        are, were, left = ("would be", "would be", "would be left") if dry_run else ("are", "were", "left")
+        found = [f"{self.restored:,} rows of {self.table} {are} as they were ({self.what})"]
         if self.overwritten:
-            found.append(f"{self.overwritten:,} that were written since were overwritten")
+            found.append(f"{self.overwritten:,} that were written since {were} overwritten")
         if self.conflicts:
-            found.append(f"{self.conflicts:,} were written since and left as they are")
+            found.append(f"{self.conflicts:,} were written since and {left} as they are")
         if self.failure:
             found.append(f"not put back: {self.failure}")
         elif self.differing:
-            found.append(f"{self.differing:,} differ")
+            found.append(f"{self.differing:,} {'would ' if dry_run else ''}differ")
         if self.triggers:
             found.append(f"triggers there: {', '.join(self.triggers)}")
         return ", ".join(found)
@@ -105,9 +110,17 @@ class RestoreResult:
     tables: tuple[RestoredTable, ...] = ()  #: what came back of each
     conflicts: tuple[Conflict, ...] = ()  #: rows that were written since
     sequences: tuple[str, ...] = ()  #: sequences that were set to where they stood
+    dry_run: bool = False  #: it was undone: nothing was changed
 
     @classmethod
-    def of(cls, name: str, report: Mapping[str, Any], conflicts: Sequence[Mapping[str, Any]] = ()) -> RestoreResult:
+    def of(
+        cls,
+        name: str,
+        report: Mapping[str, Any],
+        conflicts: Sequence[Mapping[str, Any]] = (),
+        *,
+        dry_run: bool = False,
+    ) -> RestoreResult:
         """Of what restore_archive() returns, and archive_conflicts()."""
         known = {one["table"]: tuple(one["keys"]) for one in conflicts}
         fields = ("table", "what", "restored", "conflicts", "overwritten", "differing", "failure")
@@ -127,6 +140,7 @@ class RestoreResult:
                 if one.conflicts
             ),
             sequences=tuple(report.get("sequences", ())),
+            dry_run=dry_run,
         )
 
     @property
@@ -137,7 +151,8 @@ class RestoreResult:
     @property
     def message(self) -> str:
         """In words."""
-        return "; ".join(one.words for one in self.tables) or "The archive holds nothing"
+        said = "; ".join(one.said(self.dry_run) for one in self.tables) or "The archive holds nothing"
+        return f"Nothing was changed: {said}" if self.dry_run else said
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback restore-archive --format json`."""
@@ -146,6 +161,7 @@ class RestoreResult:
             "message": self.message,
             "migration_name": self.migration_name,
             "event": self.event,
+            "dry_run": self.dry_run,
             "restored": [
                 {
                     "table": one.table,
@@ -166,7 +182,7 @@ class RestoreResult:
         return one_line(f"<RestoreResult {self.message}>")
 
     def _repr_html_(self) -> str:
-        return html.definitions([(one.table, one.words) for one in self.tables])
+        return html.definitions([(one.table, one.said(self.dry_run)) for one in self.tables])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
