@@ -28,6 +28,12 @@ GOOSE = (
     " NULL, is_applied boolean NOT NULL, tstamp timestamp NOT NULL DEFAULT now()); INSERT INTO goose_db_version"
     " (version_id, is_applied) VALUES (0, true)"
 )
+LIQUIBASE = (
+    "CREATE TABLE databasechangelog (id varchar(255) NOT NULL, author varchar(255) NOT NULL, filename varchar(255) NOT"
+    " NULL, dateexecuted timestamp NOT NULL, orderexecuted int NOT NULL, exectype varchar(10) NOT NULL, md5sum"
+    " varchar(35), description varchar(255), comments varchar(255), tag varchar(255), liquibase varchar(20), contexts"
+    " varchar(255), labels varchar(255), deployment_id varchar(10))"
+)
 POP = "CREATE TABLE schema_migration (version varchar(14) NOT NULL PRIMARY KEY, version_self int NOT NULL DEFAULT 0)"
 PLAY = (
     "CREATE TABLE play_evolutions (id int NOT NULL PRIMARY KEY, hash varchar(255) NOT NULL, applied_at timestamp NOT"

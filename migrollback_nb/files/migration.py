@@ -62,6 +62,11 @@ class MigrationFile:
         return False
 
     @property
+    def is_left_to_tool(self) -> bool:
+        """Whether only its tool applies it, and only its ledger tells whether it did."""
+        return self.is_program
+
+    @property
     def is_up_known(self) -> bool:
         """Whether the SQL that applies it is known: of a program perhaps not."""
         return True

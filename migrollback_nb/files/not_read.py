@@ -39,8 +39,8 @@ _TOOLS = {
     "Liquibase": (
         re.compile(r"--\s*(?:liquibase\s+formatted\b|changeset\s+[^\s:]+:\S)", re.IGNORECASE),
         (
-            "Leave it to Liquibase, whose ledger databasechangelog hears of nothing that is done here, or write each"
-            f" changeset {_IN_OUR_FORMAT}."
+            "Put Liquibase's files into a folder of their own, each beginning with --liquibase formatted sql, or write"
+            f" each changeset {_IN_OUR_FORMAT}."
         ),
     ),
     "micrate": (
@@ -114,6 +114,8 @@ def marked(sql: SqlText) -> Refusal | None:
             found = (sql.text.count("\n", 0, it.start()) + 1, it.group())
         if found is not None:
             why = "which takes that for no mark" if tool in _CUT else "whose files are not read yet"
+            if tool == "Liquibase":
+                why = "whose files are not read beside others"
             return Refusal(
                 problem=f"is written for {tool} ({found[1].strip()}), {why}",
                 line=found[0],

@@ -295,9 +295,9 @@ def _apply_runs(
 
 def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any], *, archiving: bool) -> tuple[str, ...]:
     """Apply one file. Writes. Returns the warnings."""
-    if file.is_program:
+    if file.is_left_to_tool:
         raise Refused(
-            f"{file.path} is a program of {file.tool}",
+            f"{file.path} is a program of {file.tool}" if file.is_program else f"{file.name} is {file.tool}'s to apply",
             migration_name=file.name,
             hint=f"Apply it with {file.applied_by}, and run migrollback sync then.",
         )

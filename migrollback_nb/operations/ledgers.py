@@ -40,8 +40,8 @@ def ask_of_new(database: Database, files: Sequence[MigrationFile]) -> LedgerAnsw
     warnings = [
         f"Not applied, as the ledger {ledger} says, and left out: {some(names)}" for ledger, names in by_ledger.items()
     ]
-    # a folder of programs says nothing of what ran, and none of it can be tried here
-    programs = [file for file in files if file.name not in rows and file.is_program]
+    # a folder of programs says nothing of what ran, and none of it can be tried here; nor does one of changesets
+    programs = [file for file in files if file.name not in rows and file.is_left_to_tool]
     failed = [
         results.FileFailure(
             migration_name=names[0],

@@ -7,7 +7,20 @@ import io
 
 import psycopg
 import pytest
-from ledgers import DIESEL, FLYWAY, GOLANG_MIGRATE, GOOSE, LEDGERS, PLAY, POP, PRISMA, SQLX, TERN_LEDGER, write_files
+from ledgers import (
+    DIESEL,
+    FLYWAY,
+    GOLANG_MIGRATE,
+    GOOSE,
+    LEDGERS,
+    LIQUIBASE,
+    PLAY,
+    POP,
+    PRISMA,
+    SQLX,
+    TERN_LEDGER,
+    write_files,
+)
 from watching import events, exists, last_event, value
 
 import migrollback_nb as mr
@@ -75,6 +88,7 @@ SHAPES = {
     "Prisma": [(PRISMA, "public._prisma_migrations")],
     "Sqitch": [(SQITCH, "sqitch.changes")],
     "rambler": [(LEDGERS["rambler"][0], "public.migrations")],
+    "Liquibase": [(LIQUIBASE, "public.databasechangelog")],
     "Play": [(PLAY, "public.play_evolutions")],
     "drizzle": [
         (

@@ -149,7 +149,10 @@ def test_what_undoes_never_runs_with_what_it_undoes(layout, up, down):
     folder = Path(tempfile.mkdtemp())
     try:
         if layout in ONE_FILE:
-            put(folder, **{"001_t.sql": ONE_FILE[layout].format(up=up_text, down=down_text)})
+            put(
+                folder,
+                **{"001_t.sql": ONE_FILE[layout].format(up=up_text, down=down_text), "002_good.sql": "SELECT 1;"},
+            )
         else:
             put(folder, **dict(zip(TWO_FILES[layout], (up_text, down_text), strict=True)))
         contents = MigrationFolder(folder).read_all()

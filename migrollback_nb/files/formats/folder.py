@@ -17,7 +17,8 @@ from migrollback_nb.core.errors import MigrationFileError, MigrationNotFound, Us
 from migrollback_nb.core.selectors.near import near
 from migrollback_nb.core.text import first_few
 from migrollback_nb.files import location, migration, not_read, tools
-from migrollback_nb.files.formats import drizzle, program_folders, programs, sqitch
+from migrollback_nb.files.formats import drizzle, liquibase, program_folders, programs, sqitch
+from migrollback_nb.files.formats.changeset import ChangesetFile
 from migrollback_nb.files.formats.cut import CutFile, cut_by
 from migrollback_nb.files.formats.layout import Found, Layout, layout
 from migrollback_nb.files.formats.marked import MarkedFile
@@ -86,6 +87,9 @@ class MigrationFolder:
             raise self._unreadable(error) from error
         if (self.path / drizzle.JOURNAL).is_file():
             return drizzle.read(self.path, [entry.name for entry in seen], self.rollbacks)
+        # by two files, for all would have to be opened
+        if files and all(liquibase.is_formatted(self.path / name) for name in {files[0], files[-1]}):
+            return liquibase.read(self.path, files)
         plain = all(program_folders.is_made(name) for name in files) and not any(map(_holds_sql, inside.values()))
         if plain or program_folders.is_project(entry.name for entry in seen):
             of_programs = program_folders.read(self.path, [entry.name for entry in seen], self.rollbacks)
@@ -192,6 +196,8 @@ class MigrationFolder:
             plain, found = self.path / f"{name}.sql", here.get(name)
             if found is None:
                 return location.checksum(plain.read_bytes()) if plain.is_file() else None
+            if found.changeset is not None:
+                return found.changeset.checksum
             return location.checksum(
                 (self.path / found.path).read_bytes(),
                 (self.path / found.rollback).read_bytes() if found.rollback and found.has_rollback else None,
@@ -253,13 +259,27 @@ class MigrationFolder:
     def _check(self, file: MigrationFile, found: Found) -> None:
         """Raise what is wrong with it, also that its layout is not read."""
         file.validate()
-        if found.refused is not None and not file.has_rollback_block:
-            raise MigrationFileError(file.path, found.refused.problem, hint=found.refused.hint)
+        if found.refused is not None and (found.changeset is not None or not file.has_rollback_block):
+            raise MigrationFileError(file.path, found.refused.problem, line=found.refused.line, hint=found.refused.hint)
 
     def _read_parts(self, name: str, found: Found) -> MigrationFile:
         path = self.path / found.path
-        if found.refused is not None and not name[:1].isdigit():  # its name would be refused for less
+        if (
+            found.refused is not None and found.changeset is None and not name[:1].isdigit()
+        ):  # its name would be refused for less
             raise MigrationFileError(str(path), found.refused.problem, hint=found.refused.hint)
+        if (part := found.changeset) is not None:
+            return ChangesetFile(
+                name=name,
+                path=str(path),
+                text=part.up,
+                written_for=found.tool,
+                rollback_path=str(path),
+                rollback_text=part.rollback,
+                place=found.place,
+                planned_version=found.version,
+                changeset=part,
+            )
         text = read_text(path)
         if found.rollback is None:
             file = parse(text, name=name, path=str(path))

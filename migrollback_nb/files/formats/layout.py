@@ -13,6 +13,7 @@ from migrollback_nb.files.not_read import STRAY_HINT, Refusal
 from migrollback_nb.files.tools import only_undoes
 
 if TYPE_CHECKING:
+    from migrollback_nb.files.formats.changeset import Changeset
     from migrollback_nb.files.formats.program import Program
 
 #: How the names of a pair end, without ``.sql``: (tool, if it is one tool's habit, the file that does, the file that
@@ -42,6 +43,7 @@ class Found:
     depends_on: tuple[str, ...] = ()  #: what the plan says that it depends on
     refused: Refusal | None = None  #: why it is not read unless it has a rollback block of its own; None where it is
     program: Program | None = None  #: what is read of it where it is a program; None where it is SQL
+    changeset: Changeset | None = None  #: which part of the file it is; None where it is all of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

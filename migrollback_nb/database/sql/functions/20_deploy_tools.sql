@@ -153,6 +153,13 @@ BEGIN
         ('Rails', 'schema_migrations', '{version}', '{dirty,statements,inserted_at}', 'version', false, NULL, NULL,
             'SELECT l.version FROM %1$s l', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        -- A changeset is known by its file, id and author; what it only marked as run did nothing here.
+        ('Liquibase', 'databasechangelog', '{id,author,filename,orderexecuted,exectype,md5sum}', '{}', 'name', false,
+         NULL, NULL,
+            'SELECT regexp_replace(l.filename, ''^.*/'', '''') || ''::'' || l.id || ''::'' || l.author FROM %1$s l '
+            'WHERE l.exectype IN (''EXECUTED'', ''RERAN'')', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE regexp_replace(l.filename, ''^.*/'', '''') || ''::'' || l.id || '
+            '''::'' || l.author = $1 RETURNING to_jsonb(l))'),
         -- What these write besides (checksums, ranks, times of their own) only they can write.
         ('Flyway', 'flyway_schema_history', '{installed_rank,version,script,success}', '{}', 'version', false, NULL,
          'SELECT bool_or(NOT l.success) FROM %1$s l',

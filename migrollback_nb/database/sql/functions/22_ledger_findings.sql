@@ -248,6 +248,9 @@ BEGIN
                        ('golang-migrate', 'l.version::text', 'installed_on', 'l.installed_on', false),    -- sqlx
                        ('golang-migrate', 'l.name', 'migrated_at', 'l.migrated_at', false),               -- bun
                        ('diesel', 'l.version', 'run_on', 'l.run_on', false),
+                       ('Liquibase',
+                        'regexp_replace(l.filename, ''^.*/'', '''') || ''::'' || l.id || ''::'' || l.author',
+                        'dateexecuted', 'l.dateexecuted', false),
                        ('Play', 'l.id::text', 'applied_at', 'l.applied_at', false),
                        ('Django', 'l.app || ''.'' || l.name', 'applied', 'l.applied', false),
                        ('Knex', 'regexp_replace(l.name, ''\.[^.]*$'', '''')', 'migration_time', 'l.migration_time',
