@@ -34,6 +34,10 @@ LIQUIBASE = (
     " varchar(35), description varchar(255), comments varchar(255), tag varchar(255), liquibase varchar(20), contexts"
     " varchar(255), labels varchar(255), deployment_id varchar(10))"
 )
+REFINERY = (
+    "CREATE TABLE refinery_schema_history (version int4 PRIMARY KEY, name varchar(255), applied_on varchar(255),"
+    " checksum varchar(255))"
+)
 POP = "CREATE TABLE schema_migration (version varchar(14) NOT NULL PRIMARY KEY, version_self int NOT NULL DEFAULT 0)"
 PLAY = (
     "CREATE TABLE play_evolutions (id int NOT NULL PRIMARY KEY, hash varchar(255) NOT NULL, applied_at timestamp NOT"

@@ -4,7 +4,20 @@ The tools that cannot be had here are stood in for by tables as their own code m
 from __future__ import annotations
 
 import pytest
-from ledgers import FLYWAY, GOLANG_MIGRATE, LEDGERS, NAMES, PAIR, POP, PRISMA, SQLX, TERN, TERN_LEDGER, write_files
+from ledgers import (
+    FLYWAY,
+    GOLANG_MIGRATE,
+    LEDGERS,
+    NAMES,
+    PAIR,
+    POP,
+    PRISMA,
+    REFINERY,
+    SQLX,
+    TERN,
+    TERN_LEDGER,
+    write_files,
+)
 from watching import exists, last_event, status, value
 
 import migrollback_nb as mr
@@ -219,6 +232,21 @@ def test_pop_names_its_files_as_golang_migrate_does(db, write, held, session):
     assert held("SELECT version FROM schema_migration ORDER BY 1") == ["1", "2", "3"]
     assert db.rollback("2_t", confirm="2_t").success
     assert held("SELECT version FROM schema_migration ORDER BY 1") == ["1", "3"]
+
+
+def test_refinery_names_its_files_as_flyway_does(db, write, held, session):
+    connection = session()
+    connection.execute(
+        f"{REFINERY}; CREATE TABLE t1 (); CREATE TABLE t2 ();"
+        " INSERT INTO refinery_schema_history VALUES (1, 't', '', ''), (2, 't', '', '')"
+    )
+    write({"V0{n}__t.sql": "{up}\n-- ROLLBACK START\n-- {down}\n-- ROLLBACK END"})
+    found = db.sync()
+    assert [one.migration_name for one in found.registered] == ["V01__t", "V02__t"]
+    with pytest.raises(mr.MigrollbackError, match="only its own tool can write"):
+        db.apply("V03__t")
+    assert db.rollback("V02__t", confirm="V02__t").success
+    assert held("SELECT version FROM refinery_schema_history") == [1]
 
 
 # -- ledgers that only their tool writes -------------------------------------------------------------------------------

@@ -165,6 +165,10 @@ BEGIN
          'SELECT bool_or(NOT l.success) FROM %1$s l',
             'SELECT l.version FROM %1$s l WHERE l.success AND l.version IS NOT NULL', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        -- refinery names its files as Flyway does
+        ('Flyway', 'refinery_schema_history', '{version,name,applied_on,checksum}', '{}', 'number', false, NULL, NULL,
+            'SELECT l.version::text FROM %1$s l', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint RETURNING to_jsonb(l))'),
         ('Prisma', '_prisma_migrations', '{migration_name,finished_at,rolled_back_at}', '{}', 'name', false, NULL,
          'SELECT bool_or(l.finished_at IS NULL AND l.rolled_back_at IS NULL) FROM %1$s l',
             'SELECT l.migration_name FROM %1$s l WHERE l.finished_at IS NOT NULL AND l.rolled_back_at IS NULL', NULL,
