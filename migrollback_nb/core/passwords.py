@@ -37,7 +37,7 @@ _BARE = (
         r"""((?:host|hostaddr|port|dbname|user|service)\s*=\s*[^\s'"=]+\s+\w*password\s*=\s*)(?![*$])[^\s'"&();,]+""",
         re.IGNORECASE,
     ),
-    re.compile(r"""(password=)(?![*'"$])(?:\\.|[^\s'"&();,\\])+""", re.IGNORECASE),
+    re.compile(r"""(password=)(?![*'"$])(?:\\.|[^\s'"&();,\\])+""", re.IGNORECASE | re.DOTALL),
     # a literal that was cut off
     re.compile(r"""(password"?\s*(?:=\s*)?(?:E|U&)?(?:'|\$\w*\$))[^'$]*$""", re.IGNORECASE),
 )

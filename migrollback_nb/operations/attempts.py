@@ -71,7 +71,7 @@ def step_id(attempt_id: str, place: int) -> str:
     Examples
     --------
     >>> step_id("6d3e0b3f-d5a1-4f0b-9a53-6d1c2a7c9e10", 1)
-    '87c39cbb-fbd1-526d-bb33-25bd7e3a5f2e'
+    '1e68466b-a0da-58dd-b224-ab1546adceb3'
     """
     return str(uuid.uuid5(uuid.UUID(attempt_id), str(place)))
 

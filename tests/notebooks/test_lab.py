@@ -105,6 +105,7 @@ def _ended_cleanly(process: subprocess.Popen[str]) -> bool:
     return process.wait(timeout=60) == 0 and embedded._postmaster(embedded.data_folder()) is None
 
 
+@pytest.mark.long
 def test_opens_on_loopback_with_a_token_and_ends_with_sigterm(base: Path, tmp_path: Path) -> None:
     with _running_lab(tmp_path) as (process, address, token):
         with pytest.raises(HTTPError) as refused:
