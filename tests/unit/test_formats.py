@@ -457,6 +457,21 @@ def test_supabase_and_dbmate_go_by_name(tmp_path):
     assert order(tmp_path) == ["10_a", "20240101000000_c", "20250120_b", "2_a"]
 
 
+def test_numbers_that_names_put_in_another_order_are_warned_of_once(tmp_path):
+    put(tmp_path, **{f"{number}_a.sql": "SELECT 1;" for number in (1, 2, 9, 10, 11, 20250120)})
+    assert MigrationFolder(tmp_path).read_all().warnings == (
+        "11_a comes before 1_a: they go by name, where 10 stands before 2. Put zeros before the shorter numbers",
+    )
+
+
+def test_what_a_ledger_knows_by_its_name_may_share_its_digits(tmp_path):
+    put(tmp_path, **{f"001_{name}.sql": "-- rambler up\nSELECT 1;\n-- rambler down\nSELECT 2;" for name in "ab"})
+    assert MigrationFolder(tmp_path).read_all().warnings == ()
+    put(tmp_path, **{f"001_{name}.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;" for name in "ab"})
+    (warning,) = MigrationFolder(tmp_path).read_all().warnings
+    assert "share the version 001" in warning
+
+
 # -- what template writes ----------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from migrollback_nb.files.text import read_text
 
 #: Tools whose ledger holds nothing but the newest version, or that look at nothing else in it.
 _NEWEST_ONLY = ("golang-migrate", "tern", "postgrator")
+#: Tools whose ledger knows a migration by its whole name: two may share their digits.
+_BY_NAME = ("node-pg-migrate", "yoyo", "Prisma", "sql-migrate", "rambler", "Knex", "Django")
 #: What may be a header with tags, for a look before parsing.
 _TAGS = re.compile(rb"--[ \t]*tags[ \t]*:", re.IGNORECASE)
 #: Migrations that are programs, as goose, golang-migrate, yoyo, node-pg-migrate and Flyway have them besides.
@@ -329,16 +332,29 @@ class MigrationFolder:
             else:
                 files.append(file)
         same = same_versions(files)
+        tool_of_name = {file.name: file.tool for file in files}
         warnings = here.remarks + tuple(
             f"{' and '.join(alike)} share the version {version}: tools that key on it run only one of them"
             for version, alike in sorted(same.items())
+            if tool_of_name[alike[0]] not in _BY_NAME
         )
+        warnings += _unpadded(files)
         if not here.migrations and not here.strays:  # a slip in --dir must not look like a folder in which all is well
             if (refusal := programs.instead(self.path)) is not None:
                 errors.append(MigrationFileError(str(self.path), refusal.problem, hint=refusal.hint))
             else:
                 warnings = (f"{self.path} holds no file *.sql", *warnings)
         return FolderContents(files=tuple(in_order(files)), errors=tuple(errors), warnings=warnings, versions=same)
+
+
+def _unpadded(files: Iterable[MigrationFile]) -> tuple[str, ...]:
+    """A line where names put 10 before 2; pure."""
+    named = sorted((file.name, file.version) for file in files if file.number is None and 0 < len(file.version) < 8)
+    return tuple(
+        f"{one} comes before {other}: they go by name, where 10 stands before 2. Put zeros before the shorter numbers"
+        for (one, first), (other, second) in pairwise(named)
+        if int(first) > int(second)
+    )[:1]
 
 
 def _numbers(here: Layout) -> Sequence[int]:
