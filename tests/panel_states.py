@@ -16,12 +16,14 @@ from panel_parts import walk
 
 import migrollback_nb as mr
 from migrollback_nb.core.results import ChainResult, CheckResult, Notice, Preview, Rehearsal, RollbackResult, Target
+from migrollback_nb.core.results.archives import Conflict, RestoredTable, RestoreResult
 from migrollback_nb.core.results.assessment import Assessment, Effect
 from migrollback_nb.core.results.rehearsal import Broken, Failure, RowLoss
 from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
 from migrollback_nb.core.results.verification import Verification
 from migrollback_nb.panels import RollbackPanel
 from migrollback_nb.panels.name_list import NameList
+from migrollback_nb.panels.restoring import Restoring
 from migrollback_nb.panels.standing import RehearsalCancelled
 
 HOSTILE = "1_</pre><script>alert(1)</script><img src=x onerror=\"alert('2')\">\u202e\x1b[31m&amp;"
@@ -240,6 +242,9 @@ IDLE: dict[str, Any] = {
     "consent": False,
     "on_copy": False,
     "accepted": (),
+    "archives": (),
+    "archive": False,
+    "restoring": Restoring(),
     "planned": (),
     "check_result": None,
     "preview_result": None,
@@ -354,7 +359,51 @@ HOSTILE_RESULT = replace(
     notices=(Notice(severity=HOSTILE, message=HOSTILE, skipped=False),),
     warnings=(HOSTILE,),
 )
+ARCHIVES = tuple(
+    {
+        "migration_name": name,
+        "event": event,
+        "direction": direction,
+        "tables": [f"public.{name}"],
+        "rows": 30,
+        "bytes": 8192,
+        "age": 4000,
+        "complete": complete,
+        "kept_at": datetime(2025, 1, 20, 14, 30, tzinfo=UTC),
+        "restored_at": None,
+    }
+    for name, event, direction, complete in (
+        ("2_b", 9, "rollback", True),
+        (HOSTILE, 8, "apply", HOSTILE),
+        ("1_a", 7, "apply", True),
+    )
+)
+COMES_BACK = RestoreResult(
+    migration_name="2_b",
+    event=9,
+    tables=(RestoredTable(table=HOSTILE, what="table dropped", restored=29, conflicts=1, triggers=(HOSTILE,)),),
+    conflicts=(Conflict(table=HOSTILE, count=1, keys=(HOSTILE,)),),
+    dry_run=True,
+)
+RESTORED_VALUES = replace(COMES_BACK, dry_run=False)
 STATES: dict[str, dict[str, Any]] = {
+    "archives": IDLE | {"archives": ARCHIVES},
+    "an archive chosen": IDLE | {"archives": ARCHIVES, "restoring": Restoring(event=9, on_conflict="archive")},
+    "an archive previewed": IDLE | {"archives": ARCHIVES, "restoring": Restoring(event=9, preview=COMES_BACK)},
+    "an archive confirmed": (
+        IDLE | {"archives": ARCHIVES, "restoring": Restoring(event=9, preview=COMES_BACK, typed="2_b")}
+    ),
+    "an archive restored": IDLE | {"archives": ARCHIVES, "restoring": Restoring(event=9, result=RESTORED_VALUES)},
+    "restoring": (
+        IDLE
+        | {
+            "archives": ARCHIVES,
+            "restoring": Restoring(event=9, preview=COMES_BACK),
+            "busy": "Putting back",
+            "typed": "",
+        }
+    ),
+    "kept, ready": READY | {"archive": True, "typed": "2_B"},
     "idle": IDLE,
     "empty": IDLE | {"migrations": ()},
     "broken off": IDLE | {"unfinished": (attempt("2_b"), attempt("1_a", completed=2), attempt("1_a", running=4711))},

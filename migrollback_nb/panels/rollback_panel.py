@@ -9,6 +9,7 @@ import ipywidgets as widgets
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import RollbackFailed
 from migrollback_nb.panels.approvals_view import ApprovalsView
+from migrollback_nb.panels.archives_view import ArchivesView
 from migrollback_nb.panels.card_view import CardView, SqlView, confirm_html
 from migrollback_nb.panels.lost_rows_view import LostRowsView
 from migrollback_nb.panels.panel import ChoiceView, InstallView, OutcomeView, Panel, RunningView, TargetView
@@ -121,6 +122,13 @@ class ConfirmPanel(Panel):
         self.reason_field = widgets.Text(
             description="Reason", placeholder="for the audit log", layout=wide(), style=FIELD
         )
+        self.archive_box = widgets.Checkbox(
+            description="keep what the rollback destroys, to put it back when it is applied again",
+            indent=False,
+            layout=widgets.Layout(width="100%"),
+        )
+        self.archive_box.add_class("migrollback-tick")
+        self.archive_box.observe(self._entered("archive"), "value")
         self.rollback_button = self._button(
             "Roll back",
             "Run the rollback that was previewed. Changes the database",
@@ -145,6 +153,7 @@ class ConfirmPanel(Panel):
             HarmTicks(self.shared),
             self.name_field,
             self.reason_field,
+            self.archive_box,
             row(self.rollback_button, self.missing_view),
         )
 
@@ -155,6 +164,7 @@ class ConfirmPanel(Panel):
         self._write(self.name_view, confirm_html, shared.check_result, preview, shared.rehearsal_result)
         self.name_field.value = shared.typed
         self.reason_field.value = shared.reason
+        self.archive_box.value, self.archive_box.disabled = shared.archive, not idle or shared.preview_result is None
         self.name_field.disabled = not idle or shared.preview_result is None
         self.reason_field.disabled = not idle
         self.rollback_button.description = "Roll back on PRODUCTION" if shared.production else "Roll back"
@@ -163,7 +173,7 @@ class ConfirmPanel(Panel):
 
 
 class RollbackPanel(Panel):
-    """Roll one migration back, step by step; writes only by its buttons "Roll back" and "Rehearse" (one event).
+    """Roll one migration back, step by step; writes only by "Roll back", "Restore" and "Rehearse" (one event).
 
     "Roll back" works only after a preview of the present choice, with the migration's exact name typed and a reason
     given. What runs is what was previewed: the preview's fingerprint goes along, and the database refuses it when
@@ -184,7 +194,7 @@ class RollbackPanel(Panel):
         mr.panels.RollbackPanel(graph)
     """
 
-    reads_later: ClassVar[tuple[str, ...]] = ("deploys",)
+    reads_later: ClassVar[tuple[str, ...]] = ("deploys", "archives")
     chooses: ClassVar[bool] = False
 
     def _parts(self) -> tuple[Any, ...]:
@@ -220,6 +230,7 @@ class RollbackPanel(Panel):
             heading("4. Result"),
             OutcomeView(shared),
             self.late,
+            ArchivesView(shared),
         )
 
     def _show(self) -> None:

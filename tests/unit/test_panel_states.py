@@ -40,7 +40,7 @@ def test_every_state_is_inert_and_labelled(name: str, standin: Standin) -> None:
     controls = [
         widget for widget in walk(panel) if hasattr(widget, "disabled") and not isinstance(widget, widgets.HTML)
     ]
-    assert len(controls) == 25 + len(panel.shared.harms if panel.shared.previewed else ())
+    assert len(controls) == 31 + len(panel.shared.harms if panel.shared.previewed else ())
     assert all(widget.description for widget in controls)
     assert standin.calls == []
 
