@@ -29,9 +29,7 @@ class ArchivesView(View):
     def _parts(self) -> tuple[Any, ...]:
         self.archives_view = widgets.HTML()
         self.archive_field = widgets.Dropdown(description="Archive", layout=wide(), style=FIELD)
-        self.conflict_field = widgets.Dropdown(
-            description="Written since", options=_CONFLICTS, layout=wide(), style=FIELD
-        )
+        self.conflict_field = widgets.Dropdown(description="Conflicts", options=_CONFLICTS, layout=wide(), style=FIELD)
         self.restore_preview_button = self._button(
             "Preview restore",
             "Put it back, undo that, and show what would come back. Changes nothing",

@@ -268,8 +268,13 @@ BEGIN
     RETURN (
         SELECT nullif(concat_ws(', and ',
                    'brings back from the archive: ' || string_agg(
-                       format('%s rows of %I.%I (%s)', t.rows, t.table_schema, t.table_name,
-                              array_to_string(t.what, ', ')), '; ' ORDER BY t.part) FILTER (
+                       format('%s rows of %I.%I (%s%s)', t.rows, t.table_schema, t.table_name,
+                              array_to_string(t.what, ', '),
+                              (SELECT ': ' || string_agg(quote_ident(c ->> 'name'), ', '
+                                                         ORDER BY (c ->> 'number')::int)
+                                 FROM jsonb_array_elements(t.columns) c
+                                WHERE t.kind = 'columns' AND c ->> 'name' <> ALL (coalesce(t.key_columns, '{}')))),
+                       '; ' ORDER BY t.part) FILTER (
                        WHERE t.rows > 0 AND t.why_not IS NULL AND t.data IS NOT NULL),
                    'has no archive of ' || string_agg(
                        format('%I.%I (%s): %s', t.table_schema, t.table_name, array_to_string(t.what, ', '),
