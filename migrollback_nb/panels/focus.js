@@ -9,7 +9,11 @@ function keepFocus(panel, busy) {
   let later = 0;
   const usable = (element) => element.isConnected && !element.disabled && element.getClientRects().length > 0;
   const within = (host) => [...(host?.querySelectorAll(FOCUSABLE) ?? [])].filter(usable);
-  const lost = () => trail.length > 0 && (document.activeElement === null || document.activeElement === document.body);
+  // what is hidden keeps the focus until the page is drawn, and nothing tells of it when it is gone then
+  const lost = () => {
+    const at = document.activeElement;
+    return trail.length > 0 && (at === null || at === document.body || (panel.contains(at) && !usable(at)));
+  };
   const give = (element) => element?.focus({ preventScroll: true });
   // where the element stands, or stood
   const nearest = (found, { element, host }) => {

@@ -38,9 +38,12 @@ class Hand:
     def stays(self, name: str) -> None:
         """Wait until this has the focus, again."""
         found: list[str] = []
-        eventually(
-            lambda: bool(found.append(self.at) or found[-1].startswith(name)), f"{name} has the focus", seconds=30
-        )
+        try:
+            eventually(
+                lambda: bool(found.append(self.at) or found[-1].startswith(name)), f"{name} is there", seconds=30
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{name} should have the focus, which had {list(dict.fromkeys(found))}") from error
 
     def tabs(self, *names: str, key: str = "Tab") -> None:
         """Press Tab once for each of these: no other control is between them."""
