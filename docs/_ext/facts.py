@@ -146,12 +146,14 @@ def collect() -> Facts:
             out, err = io.StringIO(), io.StringIO()
             request = json.loads(outputs["request"]["output"])["request"] if "request" in outputs else ""
             given = [word.format(work=work, request=request) for word in words]
-            if words[0] != "fleet":  # the file of targets names its databases
-                given += ["--dsn", _of_another(dsn) if title == "approve" else dsn]
-            status = cli.run([*given, *common], out, err)
-            shown = " ".join(_quoted(word.format(work=".", request=request)) for word in words)
+            where = ["--dsn", _of_another(dsn) if title == "approve" else dsn]
+            # the file of targets names its databases
+            status = cli.run([*common, *([] if words[0] == "fleet" else where), *given], out, err)
+            place = words.index("--") if "--" in words else len(words)  # behind it stands another program's command
+            typed = [*words[:place], "--format", "json", *words[place:]]
+            shown = " ".join(_quoted(word.format(work=".", request=request)) for word in typed)
             outputs[title] = {
-                "command": f"migrollback {shown} --format json",
+                "command": f"migrollback {shown}",
                 "exit": status,
                 "output": _of_any_machine(out.getvalue(), work),
             }

@@ -65,7 +65,7 @@ def find(names: Sequence[Path | str] | Path | str | None = None) -> tuple[Prelud
 
     Parameters
     ----------
-    names : path or sequence of paths, optional
+    names : Path, str, or sequence of them, optional
         Files of SQL, or ``supabase`` for the stand-in (a file of that name is ``./supabase``). By default what
         MIGROLLBACK_PRELUDE names.
 

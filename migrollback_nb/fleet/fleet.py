@@ -44,7 +44,7 @@ class Fleet(FleetQuestions):
 
     Parameters
     ----------
-    targets : path, or iterable of FleetTarget or dict
+    targets : Path, str, or iterable of FleetTarget or dict
         A TOML file of targets, or what it would say: ``name``, and ``dsn`` or ``service``, ``schema``, ``labels``.
     dir : Path or str, optional
         Folder of migrations, the same for all.

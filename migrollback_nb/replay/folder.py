@@ -42,7 +42,7 @@ def verify(
         Folder of the programs of another PostgreSQL on this machine to be started for this alone.
     own_server : bool
         True: the server named in `on` is there for this alone, and the migrations may change its roles and settings.
-    prelude : path or sequence of paths, optional
+    prelude : Path, str, or sequence of them, optional
         SQL files that run first, for what the platform creates before the first migration; ``"supabase"`` is a stand-in
         for Supabase's schemas, roles and extensions that comes with migrollback_nb. By default the variable
         MIGROLLBACK_PRELUDE.

@@ -64,7 +64,7 @@ def prove_folder(
         The migrations to grade, with or without ``.sql``; by default all.
     select, exclude : str or sequence of str, optional
         Instead of names: a selector, and one of what is left out. Files know names, closures and tags.
-    prelude : path or sequence of paths, optional
+    prelude : Path, str, or sequence of them, optional
         What runs first; see `migrollback_nb.files.preludes.find`.
 
     Raises
