@@ -136,9 +136,21 @@ class Cutter:
         if self._part is not None:
             server.sendall(data[: int(len(data) * self._part)])
         elif not self._before:
-            server.sendall(data)
+            server.sendall(_whole(client, data))
             client.close()
             server.settimeout(10)
             received = b""
             while _READY_FOR_QUERY not in received and (more := server.recv(65536)):
                 received += more
+
+
+def _whole(client: socket.socket, data: bytes) -> bytes:
+    """All of the messages of which this is the beginning: a long one comes in parts."""
+    place = 0
+    while place < len(data):
+        while len(data) < place + 5:
+            data += client.recv(65536)
+        place += 1 + int.from_bytes(data[place + 1 : place + 5], "big")
+        while len(data) < place:
+            data += client.recv(65536)
+    return data

@@ -122,9 +122,20 @@ class Attempts:
         }
 
     def anchored(self, attempt_id: str, details: dict[str, Row]) -> dict[str, Row]:
-        """These details, each with the anchor of the attempt's last event of that name. Does not write."""
-        ended = self.details_of(self._session.read(queries=[self.details_query(attempt_id)])[0])
-        return details | {name: {**details.get(name, {}), "anchor": last["anchor"]} for name, last in ended.items()}
+        """These details, each with the anchor of the attempt's last event of that name. Does not write.
+
+        Where the connection is lost, and no other can be had, they stay as they are: what was committed is done.
+        """
+        for _ in range(2):
+            try:
+                ended = self.details_of(self._session.read(queries=[self.details_query(attempt_id)])[0])
+            except errors.ConnectionFailed:
+                with suppress(errors.ConnectionFailed):
+                    self._session.reconnect()
+            else:
+                anchors = {name: last["anchor"] for name, last in ended.items()}
+                return details | {name: {**details.get(name, {}), "anchor": one} for name, one in anchors.items()}
+        return details
 
     # -- after a lost connection -----------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ def _statement_by_statement(
     before, states = database.rehearsals.schema_snapshot(), database.rehearsals.states()
     execution = database.nontransactional.rollback(name)
     row = execution.rows[0]
-    failure = execution.details.get(name)
+    failure = None if execution.rows[0]["success"] else execution.details.get(name)
     if not row["success"] and failure is None:
         raise Refused(row["message"], migration_name=name)
     journal = {
