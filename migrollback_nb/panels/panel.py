@@ -294,7 +294,7 @@ class Panel(State, View):
         if not self.shared.busy:
             self.in_page.busy = False
         before, self._was_doing = self._was_doing, self.shared.doing
-        if before and not self._was_doing:
+        if before not in ("", "resolve") and not self._was_doing:
             # what was found is brought into view
             shown = self.shared.card is not None and self.shared.error is None and before != "rollback"
             self.in_page.send({"reveal": CARD if shown else RESULT})

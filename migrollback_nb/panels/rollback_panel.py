@@ -236,7 +236,7 @@ class RollbackPanel(Panel):
     def _show(self) -> None:
         rolls, error = self.shared.doing == "rollback", self.shared.error
         # it does not go away under the hand that resolves
-        if not isinstance(error, StillThere) and (not self.shared.busy or rolls):
+        if not isinstance(error, StillThere) and self.shared.doing != "resolve":
             self._is_late = isinstance(error, RollbackFailed)
         failed = self._is_late
         for place, one, is_here in (

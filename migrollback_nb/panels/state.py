@@ -197,9 +197,9 @@ class SharedState(Restores, State):
         """Read what a panel shows, unless that is known; `quietly`: or do without. Does not write."""
         lacking = set(reads) - self._reads
         self._reads |= lacking
-        if lacking - self._given:
+        if wanted := lacking - self._given:
             try:
-                self.update(**self._read(lambda: self._found(lacking)), standing=standing_of(self.db))
+                self.update(**self._read(lambda: self._found(wanted)), standing=standing_of(self.db))
             except Exception as error:  # noqa: BLE001  # shown in the panel, as that of any click; Refresh tries again
                 if quietly:  # a role may be allowed the list and not this
                     self._reads -= lacking
@@ -239,7 +239,7 @@ class SharedState(Restores, State):
                 raise
             return {"findings": "", **self._read(self._found)}
 
-        self.start(f"Resolving {name} as {status.replace('_', ' ')}", work)
+        self.start(f"Resolving {name} as {status.replace('_', ' ')}", work, doing="resolve")
 
     def check(self) -> None:
         """Find out whether the choice may be rolled back; `check_result` has the answer. Does not write.

@@ -98,7 +98,7 @@ def test_the_focus_stays_through_a_whole_rollback(
     hand.tabs("Reason")
     hand.type("INC-43")
     expect(lab.button("Roll back")).to_be_enabled()
-    hand.tabs("Roll back")
+    hand.tabs("keep what the rollback destroys", "Roll back")
     hand.press("Enter")
     expect(lab.text("Done: ")).to_be_visible()
     assert status(shop, TOP) == "rolled_back"
@@ -139,7 +139,7 @@ def test_what_failed_is_resolved_and_what_runs_is_cancelled_by_keyboard(
     hand.tabs("Reason")
     hand.type("INC-48")
     expect(lab.button("Roll back")).to_be_enabled()
-    hand.tabs("Roll back")
+    hand.tabs("keep what the rollback destroys", "Roll back")
     hand.press("Enter")
     expect(lab.text(f"The rollback of {TOP} failed")).to_be_visible()
     eventually(lambda: "migrollback-result" in focused_classes(lab), "the failure has the focus")

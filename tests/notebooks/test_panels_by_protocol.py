@@ -96,7 +96,7 @@ def test_a_panel_is_used_by_messages_alone(
     view = front_end.shown[-1]
     assert view["application/vnd.jupyter.widget-view+json"]["model_id"] in front_end.states
     assert "RollbackPanel" in view["text/plain"]
-    lists = front_end.named(_anywidget_id="migrollback_nb.panels.name_list.NameList")
+    lists = front_end.named(_anywidget_id="migrollback_nb.panels.name_list.NameList", description="Migration")
     front_end.send(lists, {"method": "custom", "content": {"selected": "001_a", "view": "vscode", "number": 1}})
     button = front_end.named(_model_name="ButtonModel", description="Check")
     front_end.send(button, {"method": "custom", "content": {"event": "click"}})

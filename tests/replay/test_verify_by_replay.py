@@ -70,7 +70,7 @@ def test_what_is_left_behind_is_seen(run, there):
 @pytest.mark.long
 def test_a_chain_is_replayed_as_a_whole_and_what_cannot_be_is_said(db, run, there, write_migration, folder):
     there(n1_a=("CREATE TABLE a (x int);", "DROP TABLE a;"), n2_b=("ALTER TABLE a ADD y int;", "ALTER TABLE a DROP y;"))
-    db.rollback(("002_b", "001_a"), confirm="001_a")
+    db.rollback(("002_b", "001_a"), confirm="002_b")
     code, out, _ = run("verify-rollback", "001_a", "--replay")
     assert (code, "compared with a replay" in out) == (0, True)
 

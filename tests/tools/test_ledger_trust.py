@@ -627,7 +627,7 @@ def test_what_a_trigger_of_the_ledger_does_to_the_system_undoes_everything(db, m
         before = connection.execute(STATE).fetchone()
         for call in (
             lambda: db.rollback("3_t", confirm="3_t", snapshots="none"),
-            lambda: db.rollback(["3_t", "2_t"], confirm="2_t", snapshots="none"),
+            lambda: db.rollback(["3_t", "2_t"], confirm="3_t", snapshots="none"),
             lambda: db.resolve("3_t", status="rolled_back", reason="x"),
         ):
             try:
