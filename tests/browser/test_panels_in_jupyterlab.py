@@ -92,6 +92,8 @@ def test_the_whole_way_by_keyboard_in_the_dark(lab: Laboratory, connect: str, sh
     keys.type("INC-43")
     expect(lab.button("Roll back on PRODUCTION")).to_be_enabled()  # Tab passes a disabled button by
     keys.press("Tab")
+    expect(lab.output.get_by_role("checkbox", name="keep what the rollback destroys")).to_be_focused()
+    keys.press("Tab")
     expect(lab.button("Roll back on PRODUCTION")).to_be_focused()
     keys.press("Enter")
     expect(lab.text("Done: ")).to_be_visible()

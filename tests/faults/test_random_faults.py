@@ -151,11 +151,13 @@ def at_a_message(world: World, chance: random.Random, strike: Callable[[int], ob
     delay = chance.choice((0, 0, 0.005, 0.02))
     known = threading.Event()
     pid: list[int] = []
+    later: list[threading.Timer] = []
 
     def happen() -> None:
         known.wait(10)
         if delay:
-            threading.Timer(delay, lambda: strike(pid[0])).start()
+            later.append(threading.Timer(delay, lambda: strike(pid[0])))
+            later[0].start()
         else:
             strike(pid[0])
 
@@ -163,7 +165,10 @@ def at_a_message(world: World, chance: random.Random, strike: Callable[[int], ob
     client = world.start()
     pid.append(client.pid)
     known.set()
-    return client.result()
+    ended = client.result()
+    for timer in later:
+        timer.join()  # it may strike only after the client has ended, and must not strike what comes next
+    return ended
 
 
 def signalled(number: int) -> Callable[[World, random.Random], Ended]:
