@@ -7,6 +7,7 @@ the leader dies, its lock is free and another worker leads; when a worker dies, 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import uuid
@@ -31,6 +32,8 @@ SCHEMA = "migrollback_fleet_dbos"
 #: Seconds between two looks for workers that have died, and into the queue.
 _LOOK = 1.0
 _POLL = 0.1
+#: What DBOS calls a workflow that it still takes to its end.
+_NOT_ENDED = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
 
 #: Run id -> the run that this process works for.
 _RUNS: dict[str, Run] = {}
@@ -120,7 +123,7 @@ class Worker:
         for place in range(0, len(items), parallel):
             names = [item.name for item in items[place : place + parallel]]
             said = "\n".join(f"{name} {tries[name]}" for name in names)
-            with SetWorkflowID(str(uuid.uuid5(uuid.UUID(self._run_id), said))):
+            with SetWorkflowID(self._id_of_part(said)):
                 handles.append(DBOS.enqueue_workflow(self._queue, _part_of_run, self._run_id, names))
         found: list[TargetResult] = []
         known = {item.name: item for item in items}
@@ -131,6 +134,22 @@ class Worker:
                 if done is not None:
                     done(known[result.target], result)
         return found
+
+    def _id_of_part(self, said: str) -> str:
+        """The id of a part in the queue: that of the same part which has not ended yet, else one of its own.
+
+        DBOS answers an id that has ended with how it ended then, also when it left its targets for later.
+        """
+        ids = (str(uuid.uuid5(uuid.UUID(self._run_id), f"{said}\n{number}")) for number in itertools.count())
+        return next(one for one in ids if self._may_be_asked(one))
+
+    @staticmethod
+    def _may_be_asked(part: str) -> bool:
+        """Whether a part is not known yet, or has not ended."""
+        from dbos import DBOS
+
+        known = DBOS.get_workflow_status(part)
+        return known is None or known.status in _NOT_ENDED
 
     @contextmanager
     def leading(self) -> Iterator[None]:

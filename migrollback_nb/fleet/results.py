@@ -154,3 +154,17 @@ def result_of(run_id: str, entries: Sequence[Mapping[str, Any]]) -> FleetResult:
         stopped=stopped,
         fingerprint=begun["fingerprint"],
     )
+
+
+def unverified_of(run_id: str, entries: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Targets that ended since the run was last resumed, and are not done and verified; pure.
+
+    One that another process has begun and not ended is none of them, nor is one that the plan left out.
+    """
+    ended: dict[str, bool] = {}
+    for entry in entries[1:]:
+        if entry["kind"] == "resumed":
+            ended.clear()
+        elif entry["kind"] in ("started", "ended"):
+            ended[entry["target"]] = entry["kind"] == "ended"
+    return {row.target for row in result_of(run_id, entries).rows if ended.get(row.target) and not row.is_verified}

@@ -21,7 +21,7 @@ from migrollback_nb.fleet import engine
 from migrollback_nb.fleet.journal import Entry, Journal
 from migrollback_nb.fleet.plan import PlannedTarget, one_line_of, plan_apply, plan_rollback, to_apply
 from migrollback_nb.fleet.request import Request
-from migrollback_nb.fleet.results import FleetResult, TargetResult, result_of
+from migrollback_nb.fleet.results import FleetResult, TargetResult, result_of, unverified_of
 from migrollback_nb.fleet.targets import FleetTarget
 from migrollback_nb.migrations import Migrations
 
@@ -141,8 +141,9 @@ class Run:
 
     def do(self, targets: Sequence[FleetTarget], *, each: Engine) -> list[TargetResult]:
         """Do it in some targets of one wave, for a process that does not lead the run. Writes there."""
-        found = {row.target: row for row in self.result.rows}
-        failures = sum(row.outcome != "not started" and not row.is_verified for row in found.values())
+        entries = self.journal.entries()
+        found = {row.target: row for row in result_of(self.journal.run_id, entries).rows}
+        failures = len(unverified_of(self.journal.run_id, entries))
         self._before = found
         stopping = threading.Event()
         if failures > self.request.max_failures and all(found[one.name].tries == 0 for one in targets):

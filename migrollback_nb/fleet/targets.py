@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -229,11 +230,10 @@ def _checked(targets: Sequence[FleetTarget], where: str) -> tuple[FleetTarget, .
     """
     if not targets:
         raise UsageError(f"There is no target in {where}", hint=_FORM)
-    seen: set[str] = set()
-    twice = [one.name for one in targets if one.name in seen or seen.add(one.name)]  # type: ignore[func-returns-value]
+    twice = [name for name, count in Counter(one.name for one in targets).items() if count > 1]
     if twice:
         raise UsageError(
-            f"Two targets have the name {first_few(sorted(set(twice)))}", hint="Each target needs a name of its own."
+            f"Two targets have the name {first_few(sorted(twice))}", hint="Each target needs a name of its own."
         )
     return tuple(targets)
 

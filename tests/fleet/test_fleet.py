@@ -88,25 +88,51 @@ def test_waves_go_one_after_the_other_and_each_is_verified(databases):
     assert (again.success, set(databases.rolled_back().values())) == (True, {1})
 
 
-def test_a_canary_that_fails_leaves_all_others_untouched(databases):
+@pytest.fixture(params=["asyncio", "dbos"])
+def engine(request, empty_dsn):
+    """What says with which engine a run goes, and where that keeps it."""
+    return {"engine": request.param, "state": empty_dsn}
+
+
+def test_a_canary_that_fails_leaves_all_others_untouched(databases, engine):
     canary = databases.names[2]
     databases.execute(canary, "CREATE VIEW v AS SELECT plan FROM users")
     fleet = mr.Fleet(databases.dicts(**{canary: {"canary": "true"}}), dir=databases.folder)
     plan = fleet.plan(NAME)
     assert plan.waves[0] == (canary,)
-    result = fleet.rollback(NAME, confirm=NAME)
+    result = fleet.rollback(NAME, confirm=NAME, **engine)
     assert result.counts == {"failed": 1, "not started": 3}
     assert (result.exit_code, "wave 1 of 2" in result.stopped) == (1, True)
     assert databases.rolled_back() == dict.fromkeys(databases.names, 0)
     databases.execute(canary, "DROP VIEW v; SELECT resolve_migration('" + NAME + "', 'applied', 'the view is gone')")
-    again = fleet.resume(result.run_id)
+    again = fleet.resume(result.run_id, **engine)
     assert (again.success, databases.rolled_back()) == (True, dict.fromkeys(databases.names, 1))
 
 
-def test_so_many_failures_as_may_be_do_not_stop_it(databases):
+def test_so_many_failures_as_may_be_do_not_stop_it(databases, engine):
     databases.execute(databases.names[1], "CREATE VIEW v AS SELECT plan FROM users")
-    result = databases.fleet().rollback(NAME, confirm=NAME, waves=(1,), max_failures=1)
+    result = databases.fleet().rollback(NAME, confirm=NAME, waves=(1,), max_failures=1, **engine)
     assert (result.counts, result.exit_code, result.stopped) == ({"done": 3, "failed": 1}, 1, None)
+
+
+def test_what_one_wave_left_is_begun_when_it_is_resumed(databases, engine):
+    bad = databases.names[1]
+    databases.execute(bad, "CREATE VIEW v AS SELECT plan FROM users")
+    fleet = databases.fleet()
+    result = fleet.rollback(NAME, confirm=NAME, waves=(3,), parallel=1, **engine)
+    assert result.counts == {"done": 1, "failed": 1, "not started": 2}
+    databases.execute(bad, "DROP VIEW v; SELECT resolve_migration('" + NAME + "', 'applied', 'the view is gone')")
+    again = fleet.resume(result.run_id, **engine)
+    assert (again.counts, databases.rolled_back()) == ({"done": 4}, dict.fromkeys(databases.names, 1))
+
+
+def test_a_target_that_the_plan_refuses_is_no_failure_of_the_run(databases, engine, tmp_path):
+    (tmp_path / "003_posts.sql").write_text(
+        "CREATE TABLE posts ();\n-- ROLLBACK START\nDROP TABLE posts;\n-- ROLLBACK END\n"
+    )
+    mr.Fleet(databases.dicts()[:3], dir=tmp_path).apply()
+    result = databases.fleet().rollback("003_posts", confirm="003_posts", **engine)
+    assert (result.counts, result.stopped) == ({"done": 3, "refused": 1}, None)
 
 
 def test_only_what_was_seen_runs(databases):
