@@ -373,3 +373,18 @@ def test_it_waits_no_longer_than_lock_timeout(connection, session):
     connection.execute("SET lock_timeout = '100ms'")
     with pytest.raises(psycopg.errors.LockNotAvailable):
         connection.execute("SELECT schema_snapshot()")
+
+
+@pytest.mark.versions
+def test_what_makes_a_range_shows_with_its_type_alone(session):
+    """Constructors and casts come and go with it, and go with it into an extension: as in pg_dump."""
+    connection = session()
+
+    def shown():
+        rows = connection.execute("SELECT kind, identity FROM schema_objects() WHERE identity LIKE '%span%'").fetchall()
+        return {kind for kind, _ in rows}
+
+    connection.execute("CREATE TYPE span AS RANGE (SUBTYPE = float8, MULTIRANGE_TYPE_NAME = spans)")
+    assert shown() == {"range"}
+    connection.execute("ALTER EXTENSION plpgsql ADD TYPE span; ALTER TYPE spans RENAME TO other_spans")
+    assert shown() == set()

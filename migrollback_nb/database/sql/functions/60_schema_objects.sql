@@ -26,6 +26,9 @@ BEGIN
       -- of a composite type the extension owns the type, and that its relation
       UNION ALL SELECT 'pg_class'::regclass, t.typrelid, false FROM pg_depend d JOIN pg_type t ON t.oid = d.objid
           AND t.typtype = 'c' WHERE d.deptype = 'e' AND d.classid = 'pg_type'::regclass
+      -- of a range type its constructors and casts, which come and go with it: pg_dump leaves them out too
+      UNION ALL SELECT d.classid, d.objid, true FROM pg_depend d WHERE d.deptype = 'i'
+          AND d.refclassid = 'pg_type'::regclass AND d.classid IN ('pg_proc'::regclass, 'pg_cast'::regclass)
       UNION ALL SELECT 'pg_class'::regclass, unnest(o.tables), true FROM migrollback_schema.migration_system_objects() o
       UNION ALL SELECT 'pg_proc'::regclass, unnest(o.routines), true
           FROM migrollback_schema.migration_system_objects() o),
