@@ -111,6 +111,26 @@ CASES = {
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT age FROM users'",
         ("public.f()", True),
     ),
+    "a name that is written in quotes": (
+        ('CREATE TABLE "Odd-name$ (a)[1].*" (id int);', 'DROP TABLE "Odd-name$ (a)[1].*";'),
+        """CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM "Odd-name$ (a)[1].*"'""",
+        ("public.f()", True),
+    ),
+    "a name with a quote in it": (
+        ('CREATE TABLE "a""b" (id int);', 'DROP TABLE "a""b";'),
+        """CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM "a""b"'""",
+        ("public.f()", True),
+    ),
+    "a name of other letters": (
+        ("CREATE TABLE größe (id int);", "DROP TABLE größe;"),
+        "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM größe'",
+        ("public.f()", True),
+    ),
+    "a name after an escaped line break": (
+        TAGS,
+        r"CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE E'DELETE FROM\ntags'; END $$",
+        ("public.f()", False),
+    ),
 }
 
 
@@ -137,6 +157,10 @@ NOT_BROKEN = {
         "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ DECLARE notes text := ''; BEGIN RETURN notes; END $$",
     ),
     "a comment": (TAGS, "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; -- FROM tags\nEND $$"),
+    "a part of a longer word": (
+        TAGS,
+        "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT hashtags'; RETURN ''; END $$",
+    ),
     "another column": (NOTES, "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT email FROM users -- notes'"),
     "broken already": (
         TAGS,

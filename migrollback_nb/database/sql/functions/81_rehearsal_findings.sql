@@ -227,7 +227,14 @@ BEGIN
                coalesce((SELECT substr(c, 13) FROM unnest(p.proconfig) AS c WHERE c LIKE 'search\_path=%'),
                         migrollback_schema.migration_rollback_path(h.metadata, otherwise_path)) AS path,
                (cardinality(different) > 500 OR EXISTS (
-                   SELECT FROM unnest(different) AS x (name) WHERE strpos(lower(p.prosrc), x.name) > 0)) AS names_it
+                   SELECT FROM unnest(different) AS d (raw)
+                   -- within quotes a quote stands twice
+                   CROSS JOIN LATERAL (SELECT replace(d.raw, '"', '""')) AS x (name)
+                   WHERE strpos(lower(p.prosrc), x.name) > 0
+                      -- as a word, or after an escape such as \n: not every body with an "a" names a table called "a"
+                      AND lower(p.prosrc) ~ ('(?:(?<![[:alnum:]_$])|(?<=\\[bfnrt]))'
+                          || regexp_replace(x.name, '([^[:alnum:]_])', '\\\1', 'g') || '(?![[:alnum:]_$])')
+                   )) AS names_it
         FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_namespace n ON n.oid = p.pronamespace
         JOIN migrollback_schema.migration_history h ON h.migration_name = rehearsal_routines.name
         WHERE p.prosqlbody IS NULL AND l.lanname NOT IN ('c', 'internal') AND p.prokind <> 'a'
