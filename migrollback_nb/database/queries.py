@@ -238,18 +238,20 @@ class Queries:
         The latter is None where this role may not ask.
         """
         session = self._session
-        call, query = (
-            session.call_text("foreseen_locks", names=list(names)),
+        call = session.call_text("foreseen_locks", names=list(names))
+        queries = [
             session.query_text(_HISTORY, names=list(names)),
-        )
+            session.query_text(access.QUERY, **access.names(session.schema)),
+        ]
         try:
-            foreseen, rows = session.read(calls=[call], queries=[query])
+            foreseen, rows, rights = session.read(calls=[call], queries=queries)
         except errors.DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
             if session.rights.access.only_gate:
                 return {}, cast(Row, self._gate.preview(names)["foreseen"])
             return self.stored(names), None
+        session.rights.keep(rights[0])
         return _in_order(rows, names), cast(Row, _only_value(foreseen))
 
     def names(self) -> list[str]:

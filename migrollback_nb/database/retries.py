@@ -102,8 +102,7 @@ def pause_before_retry(session: Session, tries: int) -> bool:
     """Wait, longer after each try; returns whether it was cancelled meanwhile. Does not write."""
     import random
 
-    # jitter, no secret
-    return session.wait_unless_cancelled(random.uniform(0.05, 0.25) * tries)  # noqa: S311
+    return session.wait_unless_cancelled(random.uniform(0.05, 0.25) * tries)  # noqa: S311  # jitter, no secret
 
 
 def gate_holders(session: Session) -> dict[int, Row]:
