@@ -116,7 +116,7 @@ def run_all(shell: InteractiveShell, path: Path) -> list[Any]:
 @every_notebook
 def test_it_runs_where_only_the_system_is_installed(path: Path, shell: InteractiveShell) -> None:
     run_all(shell, path)
-    if "db" in shell.user_ns:  # that of many databases opens each for one question
+    if path.stem != "20_fleet":  # which opens each of its databases for one question
         assert shell.user_ns["db"].database.connection.closed
 
 
