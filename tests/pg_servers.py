@@ -56,6 +56,7 @@ class Server:
     _running: PrivateServer | None = field(default=None, repr=False)
     _admin: psycopg.Connection | None = field(default=None, repr=False)
     _databases: int = 0
+    _ended: str | None = None  #: a database that is to be dropped
 
     @property
     def major(self) -> int:
@@ -104,7 +105,12 @@ class Server:
         return name
 
     def drop_database(self, name: str) -> None:
-        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        """End its sessions, and drop it with the next one: of a session that is still ending PostgreSQL looks again
+        only after 100 ms, which was a fifth of the time of the whole run."""
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        name, self._ended = self._ended, name
+        if name is not None:
+            self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 SERVERS = pytest.StashKey[list[Server]]()
