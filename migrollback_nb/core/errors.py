@@ -69,6 +69,14 @@ class MigrollbackError(Exception):
         """Lines that IPython shows instead of a traceback: an expected refusal needs none."""
         return [f"{type(self).__name__}: {self}"]
 
+    def _repr_html_(self) -> str:
+        """Show it where it is a cell's value: what happened, and what leads on below."""
+        from migrollback_nb.core import html
+
+        said, _, leads_on = str(self).partition("\n")
+        below = f'<div style="padding:.3em .8em;white-space:pre-wrap">{html.escape(leads_on)}</div>' if leads_on else ""
+        return html.banner(f"❌ {said}", html.BAD) + below
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, with what it undid and what it came too late for: a COMMIT cannot be called back.
@@ -207,6 +215,11 @@ class Refused(MigrollbackError):
         Migrations that have to be rolled back first.
     result : object or None
         The result that says so, for programs.
+
+    Parameters
+    ----------
+    asked : str, optional
+        The migration that was asked for. Where it is about another one, the message begins with that one's name.
     """
 
     exit_code = 3
@@ -216,13 +229,14 @@ class Refused(MigrollbackError):
         reason: str,
         *,
         migration_name: str | None = None,
+        asked: str | None = None,
         dependents: tuple[str, ...] = (),
         hint: str | None = None,
         result: Any = None,
     ) -> None:
         if dependents and hint is None:
             hint = first_of_all(dependents)
-        super().__init__(reason, hint=hint)
+        super().__init__(reason if asked in (None, migration_name) else f"{migration_name}: {reason}", hint=hint)
         self.reason = reason
         self.migration_name = migration_name
         self.dependents = dependents

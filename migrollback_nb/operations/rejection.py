@@ -36,7 +36,7 @@ def refusal(
         The result that says so, for programs; by default none.
     """
     dependents: tuple[str, ...] = ()
-    hints = [f"This is about {name}, which must be rolled back before {names[-1]}."] if name != names[-1] else []
+    hints = [f"It must be rolled back before {names[-1]}."] if name != names[-1] else []
     with suppress(Exception):  # whatever it is: the refusal counts, with or without what leads on
         check = database.queries.can_rollback(name)
         dependents = tuple(check["dependent_migrations"])
@@ -49,7 +49,14 @@ def refusal(
         hints.append(hint)
     with suppress(Exception):  # the ledger may know better than the status, and an operator may not ask it
         hints += [row["warning"] for row in database.queries.ledger_findings([name])]
-    return Refused(reason, migration_name=name, dependents=dependents, hint="\n".join(hints) or None, result=result)
+    return Refused(
+        reason,
+        migration_name=name,
+        asked=names[-1],
+        dependents=dependents,
+        hint="\n".join(hints) or None,
+        result=result,
+    )
 
 
 def dependent_lines(rows: Sequence[Row]) -> Sequence[str]:

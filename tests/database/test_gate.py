@@ -183,8 +183,9 @@ def test_a_refusal_says_which_one_it_is_about_and_what_leads_on(db, applied, ask
     )
     chain = asked("001_a", chain=True)
     assert (chain.migration_name, chain.reason) == ("002_it's failed", "Rollback failed, manual intervention required")
+    assert chain.message == "002_it's failed: Rollback failed, manual intervention required"
     assert chain.hint.splitlines() == [
-        "This is about 002_it's failed, which must be rolled back before 001_a.",
+        "It must be rolled back before 001_a.",
         (
             "It is still applied, unless a person undid it since. Fix its rollback SQL, then: migrollback register"
             " '002_it'\"'\"'s failed', and migrollback resolve '002_it'\"'\"'s failed' --as applied --reason TEXT."

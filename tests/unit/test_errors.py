@@ -108,3 +108,16 @@ def test_a_notebook_shows_the_message_without_a_traceback():
 def test_a_right_or_a_server_that_is_missing_has_a_hint(sqlstate, word):
     assert word in str(errors.from_sqlstate(sqlstate, "no"))
     assert str(errors.from_sqlstate(sqlstate, "no", hint="the server's own")).endswith("the server's own")
+
+
+def test_a_refusal_of_another_migration_begins_with_its_name():
+    of_another = errors.Refused("No rollback SQL", migration_name="2_b", asked="1_a")
+    assert (of_another.message, of_another.reason) == ("2_b: No rollback SQL", "No rollback SQL")
+    assert errors.Refused("No rollback SQL", migration_name="1_a", asked="1_a").message == "No rollback SQL"
+
+
+def test_a_cell_shows_what_happened_and_what_leads_on():
+    shown = errors.Refused("<b>no</b>", hint="do\nthis")._repr_html_()
+    assert "❌ &lt;b&gt;no&lt;/b&gt;" in shown
+    assert "do\nthis" in shown
+    assert "<div" not in errors.Refused("no")._repr_html_().split("</div>", 1)[1]

@@ -91,7 +91,7 @@ class VerdictCard:
             f' style="border:1px solid #808080;line-height:1.4">'
             f'<div role="heading" aria-level="4" style="{self.style};padding:.4em .8em;font-weight:600;'
             f'overflow-wrap:anywhere">{heading}</div>'
-            f'<div style="padding:.3em .8em">{body}</div></div>'
+            + (f'<div style="padding:.3em .8em">{body}</div></div>' if body else "</div>")
         )
 
     def _repr_html_(self) -> str:
