@@ -22,6 +22,7 @@ _ENDINGS = (("golang-migrate", ".up", ".down"), ("yoyo", "", ".rollback"), (None
 _POSTGRATOR = re.compile(r"(\d+)\.(do|undo)(\..*)?", re.IGNORECASE)
 _FLYWAY = re.compile(r"([VU])([0-9][0-9._]*)__.+")
 _FLYWAY_BESIDES = re.compile(r"(R__|B[0-9][0-9._]*__).+")
+_FLYWAY_CALLBACK = re.compile(r"(?:(?:before|after)(?:Each)?[A-Z][A-Za-z]*|createSchema)(?:__.+)?")
 _VERSION = re.compile(r"[Vv]\d")
 #: A folder for each migration: tool -> (the file that does, the file that undoes).
 _FOLDERS = {"diesel": ("up.sql", "down.sql"), "Prisma": ("migration.sql", "down.sql")}
@@ -61,7 +62,7 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
     Parameters
     ----------
     files : iterable of str
-        Names of the files ``*.sql`` of a folder.
+        Names of the files ``*.sql`` of a folder, or paths below it, no two of one name.
     folders : mapping of str to iterable of str
         Name -> names of files of the folders in it.
 
@@ -87,15 +88,15 @@ class _Reading:
         self.found: dict[str, Found] = {}
         self.strays: dict[str, Refusal] = {}
         self.remarks: list[str] = []
-        self._stems = {name.removesuffix(".sql"): name for name in files}
+        self._stems = {name.rpartition("/")[2].removesuffix(".sql"): name for name in files}
         self._taken: set[str] = set()
         # Most folders hold nothing but plain names, thousands of them: only the others are looked at closely.
-        self._telling = [stem for stem in self._stems if "." in stem or stem[:1] in "VURB"]
+        self._telling = [stem for stem in self._stems if "." in stem or stem[:1] in "VURBabc"]
 
     def _take(self, name: str, does: str, rolls_back: str, tool: str | None) -> None:
         self.found[name] = Found(
             path=self._stems[does],
-            rollback=self._stems.get(rolls_back, f"{rolls_back}.sql"),
+            rollback=self._stems.get(rolls_back) or f"{''.join(self._stems[does].rpartition('/')[:2])}{rolls_back}.sql",
             has_rollback=rolls_back in self._stems,
             tool=tool,
         )
@@ -139,6 +140,9 @@ class _Reading:
                     " rolled back"
                 )
                 self._taken.add(stem)
+            elif flyway and _FLYWAY_CALLBACK.fullmatch(stem):
+                self.remarks.append(f"{self._stems[stem]} is left out: a callback of Flyway is no migration")
+                self._taken.add(stem)
         for stem in (*flyway, *postgrator):
             if stem not in self._taken:
                 self.strays[self._stems[stem]] = _ALONE
@@ -172,10 +176,10 @@ class _Reading:
     def read_folders(self, folders: Mapping[str, Iterable[str]]) -> None:
         """A folder for each migration."""
         for folder, inside in folders.items():
-            within = set(inside)
+            within, name = set(inside), folder.removesuffix(".sql")
             for tool, (does, undoes) in _FOLDERS.items():
-                if does in within and folder[:1].isdigit() and folder not in self.found:
-                    self.found[folder] = Found(
+                if does in within and folder[:1].isdigit() and name not in self.found:
+                    self.found[name] = Found(
                         path=f"{folder}/{does}", rollback=f"{folder}/{undoes}", has_rollback=undoes in within, tool=tool
                     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from migrollback_nb.core.text import first_few
 from migrollback_nb.files import not_read, tools
-from migrollback_nb.files.formats import drizzle, liquibase, program_folders, sqitch
+from migrollback_nb.files.formats import drizzle, liquibase, nested, program_folders, sqitch
 from migrollback_nb.files.formats.layout import Found, Layout, layout
 from migrollback_nb.files.text import read_text
 
@@ -33,12 +33,14 @@ def look(folder: Path, rollbacks: Path) -> Layout:
     with os.scandir(folder) as entries:
         seen = [entry for entry in entries if not entry.name.startswith(".")]
     names = [entry.name for entry in seen]
-    files = sorted(name for name in names if name.endswith(".sql"))
+    # Prisma's folders may be called *.sql too
+    folders = {entry.name for entry in seen if entry.name.endswith(".sql") and _holds_sql(_inside(entry))}
+    files = sorted(name for name in names if name.endswith(".sql") and name not in folders)
     # those of other tools have a folder for each migration; what cannot be looked into is not one of them
     inside = {
         entry.name: _listing(entry.path)
         for entry in seen
-        if entry.name[:1].isdigit() and not entry.name.endswith(".sql") and entry.is_dir()
+        if entry.name[:1].isdigit() and (entry.name in folders or (not entry.name.endswith(".sql") and entry.is_dir()))
     }
     if (folder / drizzle.JOURNAL).is_file():
         return drizzle.read(folder, names, rollbacks)
@@ -50,11 +52,14 @@ def look(folder: Path, rollbacks: Path) -> Layout:
         of_programs = program_folders.read(folder, names, rollbacks)
         if of_programs is not None:
             return of_programs
-    found, left_out = _without_programs(layout(files, inside), names)
+    below = nested.flyway(folder, files)
+    found, left_out = _without_programs(below or layout(files, inside), names)
+    if not files and not found.migrations and (numbered := nested.numbered(inside)) is not None:
+        return numbered
     if not found.migrations:
         return found
     undoing = [entry for entry in seen if not_read.undo_folder(entry.name) and entry.is_dir()]
-    remarks = [*_left_out(left_out), *_unread_folders(found, undoing, inside)]
+    remarks = [*_left_out(left_out), *(() if below else _unread_folders(found, undoing, inside))]
     return replace(found, remarks=(*found.remarks, *remarks)) if remarks else found
 
 
@@ -89,7 +94,7 @@ def _unread_folders(
                 " NAME.down.sql"
             )
     for name, names in sorted(inside.items()):
-        if name not in found.migrations and _holds_sql(names):
+        if name.removesuffix(".sql") not in found.migrations and _holds_sql(names):
             yield f"{name}/ is left out: it holds files *.sql, but no up.sql and no migration.sql"
 
 
@@ -117,6 +122,13 @@ def _planned(folder: Path) -> Layout:
 
 def _holds_sql(names: Iterable[str]) -> bool:
     return any(name.endswith(".sql") for name in names)
+
+
+def _inside(entry: os.DirEntry[str]) -> list[str]:
+    try:
+        return _listing(entry.path) if entry.is_dir() else []
+    except OSError:  # a circle of links
+        return []
 
 
 def _listing(path: str) -> list[str]:

@@ -171,8 +171,11 @@ BEGIN
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint RETURNING to_jsonb(l))'),
         ('Prisma', '_prisma_migrations', '{migration_name,finished_at,rolled_back_at}', '{}', 'name', false, NULL,
          'SELECT bool_or(l.finished_at IS NULL AND l.rolled_back_at IS NULL) FROM %1$s l',
-            'SELECT l.migration_name FROM %1$s l WHERE l.finished_at IS NOT NULL AND l.rolled_back_at IS NULL', NULL,
-            'done AS (DELETE FROM %1$s AS l WHERE l.migration_name = $1 RETURNING to_jsonb(l))'),
+            -- a folder may be called *.sql, and a name here never ends so
+            'SELECT regexp_replace(l.migration_name, ''\.sql$'', '''') FROM %1$s l WHERE l.finished_at IS NOT NULL AND '
+            'l.rolled_back_at IS NULL', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE regexp_replace(l.migration_name, ''\.sql$'', '''') = $1 RETURNING '
+            'to_jsonb(l))'),
         -- Its version is the change's id, one for each occurrence of a change that was reworked. Its log is to say that
         -- it was reverted.
         ('Sqitch', 'sqitch.changes', '{change_id,change,project,committed_at}', '{}', 'version', false,

@@ -241,7 +241,8 @@ BEGIN
         SELECT k.key, k.moment, a.atttypid = 'timestamptz'::regtype OR k.is_utc AS zoned INTO kept
           FROM (VALUES ('goose', 'l.version_id::text', 'tstamp', 'l.tstamp', false),
                        ('Flyway', 'l.version', 'installed_on', 'l.installed_on', false),
-                       ('Prisma', 'l.migration_name', 'finished_at', 'l.finished_at', false),
+                       ('Prisma', 'regexp_replace(l.migration_name, ''\.sql$'', '''')', 'finished_at', 'l.finished_at',
+                        false),
                        ('Sqitch', 'l.change_id', 'committed_at', 'l.committed_at', false),
                        ('node-pg-migrate', 'l.name', 'run_on', 'l.run_on', false),
                        ('yoyo', 'l.migration_id', 'applied_at_utc', 'l.applied_at_utc AT TIME ZONE ''UTC''', true),
