@@ -26,6 +26,17 @@ def first_few(items: Sequence[str], most: int = 3, *, separator: str = ", ") -> 
     return f"{shown} and {len(items) - most} more" if len(items) > most else shown
 
 
+def counted(count: int, what: str) -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def visible(text: str) -> str:
     r"""Show control and bidirectional characters by their code point, so that a text cannot change how it is read.
 

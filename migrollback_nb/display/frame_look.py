@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import html, kinds
+from migrollback_nb.core import text as texts
 from migrollback_nb.core.frames.columns import COLUMNS
 
 if TYPE_CHECKING:
@@ -43,12 +44,8 @@ def frame_html(frame: pd.DataFrame) -> str:
         '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="Table">'
         f'<table class="dataframe"><thead><tr><th style="{_LEFT}">{html.escape(of_rows)}</th>'
         f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        f"<p>{_counted(len(frame), 'row')}, {_counted(len(frame.columns), 'column')}{more}</p>"
+        f"<p>{texts.counted(len(frame), 'row')}, {texts.counted(len(frame.columns), 'column')}{more}</p>"
     )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _cell(name: str, value: Any) -> str:

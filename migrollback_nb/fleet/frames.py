@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """Rows as text columns, lists as tuples; the same columns with no rows."""
+    """Rows as text columns, times (columns that end in ``_at``) in UTC, lists as tuples; the same with no rows."""
     import numpy as np
     import pandas as pd
 
@@ -18,6 +18,8 @@ def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataF
 
     def series(column: str) -> pd.Series[Any]:
         values = [row.get(column) for row in rows]
+        if column.endswith("_at"):
+            return pd.Series(pd.to_datetime(pd.Series(values, dtype=object), utc=True)).astype("datetime64[us, UTC]")
         if any(isinstance(value, list | tuple | dict) for value in values):
             return pd.Series([tuple(v) if isinstance(v, list) else v for v in values], dtype=object)
         if values and all(isinstance(value, bool) for value in values):
@@ -26,7 +28,7 @@ def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataF
             return pd.Series(values, dtype="Float64" if any(isinstance(v, float) for v in values) else "Int64")
         return pd.Series([None if value is None else str(value) for value in values], dtype=text)
 
-    return pd.DataFrame({column: series(column) for column in columns})
+    return _of_fleet(pd.DataFrame({column: series(column) for column in columns}))
 
 
 def joined(answers: Sequence[tuple[str, str, str, pd.DataFrame | None]]) -> pd.DataFrame:
@@ -54,7 +56,13 @@ def joined(answers: Sequence[tuple[str, str, str, pd.DataFrame | None]]) -> pd.D
         )
         parts.append(head if own.empty else pd.concat([head, own.reset_index(drop=True)], axis=1))
     if not parts:
-        return pd.DataFrame({name: pd.Series([], dtype=text) for name in ("target", "status", "message")})
+        return _of_fleet(pd.DataFrame({name: pd.Series([], dtype=text) for name in ("target", "status", "message")}))
     widest = max(parts, key=lambda part: part.shape[1])
     answer = pd.concat(parts, ignore_index=True)
-    return answer[[*widest.columns, *(column for column in answer.columns if column not in widest.columns)]]
+    return _of_fleet(answer[[*widest.columns, *(column for column in answer.columns if column not in widest.columns)]])
+
+
+def _of_fleet(answer: pd.DataFrame) -> pd.DataFrame:
+    """Mark a frame as ours, by which a notebook shows it as all others of ours."""
+    answer.attrs["frame"] = "fleet"
+    return answer

@@ -20,6 +20,7 @@ from migrollback_nb.core.errors import (
 )
 from migrollback_nb.core.passwords import mask_passwords
 from migrollback_nb.core.results import NothingToRollBack
+from migrollback_nb.core.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +37,12 @@ Status = Literal[
 Outcome = Literal["done", "refused", "failed", "unknown", "not started"]
 OUTCOMES: tuple[Outcome, ...] = ("done", "refused", "failed", "unknown", "not started")
 
-#: Verdict -> what is said of so many targets, the worst first.
+#: Verdict -> what is said of one target, and of several; the worst first.
 _HARMS = {
-    "loses": "lose rows or values",
-    "takes_others": "take from other migrations",
-    "harms": "harm",
-    "not_rehearsed": "not rehearsed",
+    "loses": ("loses rows or values", "lose rows or values"),
+    "takes_others": ("takes from other migrations", "take from other migrations"),
+    "harms": ("harms", "harm"),
+    "not_rehearsed": ("not rehearsed", "not rehearsed"),
 }
 _STATUS_OF: tuple[tuple[type[MigrollbackError], Status], ...] = (
     (ConnectionFailed, "unreachable"),
@@ -151,12 +152,12 @@ class FleetPlan:
         """The plan in one line."""
         many = sum(row.takes_part for row in self.rows)
         what = "apply" if self.command == "apply" else "roll back"
-        parts = [f"Would {what} in {many} of {len(self.rows)} targets, in {max(1, len(self.waves))} waves"]
+        waves = counted(max(1, len(self.waves)), "wave")
+        parts = [f"Would {what} in {many} of {counted(len(self.rows), 'target')}, in {waves}"]
+        for verdict, (of_one, of_several) in _HARMS.items():
+            count = sum(row.takes_part and row.verdict == verdict for row in self.rows)
+            parts += [f"{count} {of_one if count == 1 else of_several}"] if count else []
         counts = {
-            what: sum(row.takes_part and row.verdict == verdict for row in self.rows)
-            for verdict, what in _HARMS.items()
-        }
-        counts |= {
             "done already": sum(row.outcome == "done" for row in self.rows),
             "refused": len(self.refused),
             "not asked": len(self.failed),
@@ -244,7 +245,7 @@ def plan_apply(target: str, db: Migrations, request: Request) -> PlannedTarget:
         status="answered",
         steps=tuple(chosen),
         verdict="ready",
-        headline=f"Would apply {len(chosen)} migration{'s' if len(chosen) > 1 else ''}",
+        headline=f"Would apply {counted(len(chosen), 'migration')}",
         sql_hash=hash_of(texts),
         confirm=request.confirmed_by,
     )
@@ -271,8 +272,10 @@ def hash_of(steps: Sequence[tuple[str, str]]) -> str:
 
 
 def one_line_of(error: MigrollbackError) -> str:
-    """An error in one line, without a secret; pure."""
-    return mask_passwords(" ".join(str(error).split()))
+    """An error in one line, each of its lines a sentence, without a secret; pure."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    ended = [line if line[-1] in ".:;,!?" else f"{line}." for line in lines[:-1]]
+    return mask_passwords(" ".join([*ended, *lines[-1:]]))
 
 
 def _is_rolled_back(db: Migrations, request: Request) -> bool:

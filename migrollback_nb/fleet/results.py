@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.text import counted
 from migrollback_nb.fleet.plan import OUTCOMES, Outcome
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class FleetResult:
     def message(self) -> str:
         """All of it in one line."""
         said = ", ".join(f"{count} {outcome}" for outcome, count in self.counts.items())
-        return f"{said} of {len(self.rows)} targets" + (f". {self.stopped}" if self.stopped else "")
+        return f"{said} of {counted(len(self.rows), 'target')}" + (f". {self.stopped}" if self.stopped else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback fleet rollback --format json`."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.selectors import evaluation, grammar, methods
 from migrollback_nb.core.selectors.near import close_to
+from migrollback_nb.core.text import counted
 from migrollback_nb.core.times import read_time
 from migrollback_nb.database.selector_queries import in_order
 from migrollback_nb.operations.rejection import not_found
@@ -194,7 +195,7 @@ class _Resolver:
         steps = None if depth == inf else min(int(depth), 2**31 - 1)
         found, not_searched = self._queries.reached(names, dependents=dependents, depth=steps)
         if not_searched and dependents:
-            of = f"{not_searched} migration{'' if not_searched == 1 else 's'}"
+            of = counted(not_searched, "migration")
             self.remarks[
                 f"For {of} no one has looked for dependencies that no file declares: migrollback deps --infer --record"
             ] = None

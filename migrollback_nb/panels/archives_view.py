@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from migrollback_nb.core import html
+from migrollback_nb.core.text import counted
 from migrollback_nb.panels.pieces import FIELD, RESULT, box, heading, lines, row, wide
 from migrollback_nb.panels.restoring import Restoring
 from migrollback_nb.panels.view import View
@@ -150,7 +151,7 @@ def archives_html(
     ]
     more = len(archives) - _LISTED
     rest = f"<div>{more:,} older ones are not shown: migrollback archives</div>" if more > 0 else ""
-    count = f"{len(archives):,} archive{'' if len(archives) == 1 else 's'}"
+    count = counted(len(archives), "archive")
     title = f"{count}, {sum(one['rows'] for one in archives):,} rows"
     # wider than a panel: it scrolls by itself
     shown = (

@@ -10,6 +10,7 @@ from migrollback_nb.core import html
 from migrollback_nb.core.passwords import mask_passwords
 from migrollback_nb.core.results.card_steps import steps_html
 from migrollback_nb.core.results.verdict_cards import best_card
+from migrollback_nb.core.text import counted
 from migrollback_nb.panels.pieces import box, lines
 from migrollback_nb.panels.view import View
 
@@ -92,9 +93,7 @@ def sql_html(preview: Preview | None, rehearsed: Rehearsal | None) -> str:  # ca
     text = mask_passwords(preview.sql if preview is not None else rehearsed.sql if rehearsed is not None else "")
     count = text.count("\n") + 1
     found = ", ".join(f"{number} {word}" for word, number in html.destroying_words(text).items())
-    title = (
-        f"SQL that {'would run' if rehearsed is None else 'was rehearsed'}, {count:,} line{'' if count == 1 else 's'}"
-    )
+    title = f"SQL that {'would run' if rehearsed is None else 'was rehearsed'}, {counted(count, 'line')}"
     title += f": {found}" if found else ""
     rows = text.split("\n")
     shown = html.sql("\n".join(rows[:_COLOURED]), marked=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.text import counted
 from migrollback_nb.core.times import show_time
 from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.pieces import FIELD, wide
@@ -53,7 +54,7 @@ def deploy_options(deploys: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str
         label, count = str(one["label"]), len(one["applied"])
         if count and (count > 1 or label != one["deploy_id"]) and label not in options:
             named = label if label != one["deploy_id"] else f"{label[:8]}…"
-            brought = f"{count:,} migration{'' if count == 1 else 's'}"
+            brought = counted(count, "migration")
             rest = "" if one["state"] == "applied" else f", {one['state']}"
             options[label] = html.visible(f"{named}   {brought}, {show_time(one['started_at'])}{rest}")
         if len(options) == _LISTED:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from migrollback_nb.core import html, kinds
+from migrollback_nb.core.text import counted
 from migrollback_nb.core.times import show_time
 
 #: Column -> what stands over it.
@@ -257,5 +258,5 @@ def _of_deploy(row: Mapping[str, Any]) -> str:
     """A deploy in one line."""
     count = row["migrations"]
     parts = [f"Deploy {_short(str(row['label']))}", f"{_minute(row['started_at'])} UTC", str(row["actor"] or "")]
-    parts += [f"{count:,} migration{'' if count == 1 else 's'}", str(row["state"])]
+    parts += [counted(count, "migration"), str(row["state"])]
     return html.visible(" · ".join(part for part in parts if part))

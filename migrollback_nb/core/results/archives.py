@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrollback_nb.core import html
-from migrollback_nb.core.text import one_line
+from migrollback_nb.core.text import counted, one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,10 +198,10 @@ class ArchivesChanged:
     def message(self) -> str:
         """In words."""
         if self.what == "pruned":
-            return f"{self.count:,} archive{'' if self.count == 1 else 's'} thrown away ({self.bytes:,} bytes)"
+            return f"{counted(self.count, 'archive')} thrown away ({self.bytes:,} bytes)"
         if self.what == "erased":
-            return f"{self.count:,} kept row{'' if self.count == 1 else 's'} erased from the archives"
-        return f"{self.count:,} kept row{'' if self.count == 1 else 's'} written to {self.path}"
+            return f"{counted(self.count, 'kept row')} erased from the archives"
+        return f"{counted(self.count, 'kept row')} written to {self.path}"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

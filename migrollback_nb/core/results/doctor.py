@@ -7,7 +7,7 @@ from typing import Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.target import Target
-from migrollback_nb.core.text import as_line, one_line
+from migrollback_nb.core.text import as_line, counted, one_line
 
 
 @as_line
@@ -60,7 +60,7 @@ class DoctorResult:
         problems = len(self.problems)
         notes = len(self.diagnoses) - problems
         found = f"{problems or 'no'} problem{'' if problems == 1 else 's'}"
-        return f"{found}, {notes} note{'' if notes == 1 else 's'}" if notes else found
+        return f"{found}, {counted(notes, 'note')}" if notes else found
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

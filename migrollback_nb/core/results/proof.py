@@ -11,7 +11,7 @@ from migrollback_nb.core import html, kinds
 from migrollback_nb.core.errors import shown
 from migrollback_nb.core.results.assessment import Effect
 from migrollback_nb.core.results.schema import SchemaChange
-from migrollback_nb.core.text import as_line, as_text
+from migrollback_nb.core.text import as_line, as_text, counted
 
 Grade = Literal["restores", "loses_data", "cannot_reapply", "differs", "fails", "unknown", "no_rollback"]
 
@@ -160,7 +160,7 @@ class Proof:
         if not kept:
             return None
         of_registered = f"{sum(kept)} of them of what is registered there"
-        return f"{len(kept)} grade{'' if len(kept) == 1 else 's'} recorded in the database, {of_registered}"
+        return f"{counted(len(kept), 'grade')} recorded in the database, {of_registered}"
 
     def to_dict(self) -> list[dict[str, Any]]:
         """What `migrollback verify --format json` prints: one object for each migration."""
@@ -170,9 +170,7 @@ class Proof:
     def summary(self) -> str:
         """How many have which grade, in words."""
         parts = ", ".join(f"{count} {grade}" for grade, count in self.counts.items() if count)
-        return (
-            f"{len(self.migrations)} migration{'' if len(self.migrations) == 1 else 's'}: {parts or 'nothing to prove'}"
-        )
+        return f"{counted(len(self.migrations), 'migration')}: {parts or 'nothing to prove'}"
 
     def __repr__(self) -> str:
         worse = [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migrollback_nb.core.text import first_few
+from migrollback_nb.core.text import counted, first_few
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,5 +143,5 @@ class Range:
 
     def heading(self, steps: Sequence[str]) -> str:
         """What would go, in a line."""
-        count = f"{len(steps):,} migration{'' if len(steps) == 1 else 's'}"
+        count = counted(len(steps), "migration")
         return f"{self.words}: {count}, {first_few(steps)}"

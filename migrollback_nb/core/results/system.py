@@ -7,7 +7,7 @@ from typing import Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.target import Target
-from migrollback_nb.core.text import as_line, one_line
+from migrollback_nb.core.text import as_line, counted, one_line
 from migrollback_nb.core.version import __version__
 
 
@@ -106,8 +106,7 @@ class PruneResult:
     def message(self) -> str:
         """In words."""
         return (
-            f"{self.pruned} snapshot{'' if self.pruned == 1 else 's'} thrown away ({self.bytes:,} bytes),"
-            f" {self.needed} as old still needed"
+            f"{counted(self.pruned, 'snapshot')} thrown away ({self.bytes:,} bytes), {self.needed} as old still needed"
         )
 
     def _repr_html_(self) -> str:

@@ -11,6 +11,7 @@ from migrollback_nb.core.results.assessment import HARMS, LOSSES, Assessment, Ef
 from migrollback_nb.core.results.card import CardLine, VerdictCard, few
 from migrollback_nb.core.results.card_steps import steps_known, steps_of
 from migrollback_nb.core.results.lock_modes import blocks, manual_mode, strength
+from migrollback_nb.core.text import counted
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results.foreseen import Foreseen
@@ -267,6 +268,6 @@ def _longest_of(locks: Sequence[tuple[str, str, float | None]]) -> list[str]:
 def _time(ms: Any, statements: int, where: str) -> list[str]:
     took = f"{ms:,.1f} ms" if isinstance(ms, int | float) else ""
     if took and statements:
-        took += f" for {statements:,} statement{'' if statements == 1 else 's'}"
+        took += f" for {counted(statements, 'statement')}"
     said = "; ".join(part for part in (took, where) if part)
     return [said] if said else []
