@@ -43,6 +43,14 @@ PLAY = (
     "CREATE TABLE play_evolutions (id int NOT NULL PRIMARY KEY, hash varchar(255) NOT NULL, applied_at timestamp NOT"
     " NULL, apply_script text, revert_script text, state varchar(255), last_problem text)"
 )
+#: As its entity schema makes it (cmd/atlas/internal/migrate/ent/schema/revision.go).
+ATLAS_TABLE = (
+    "CREATE TABLE {} (version varchar PRIMARY KEY, description varchar NOT NULL, type bigint NOT NULL DEFAULT 2,"
+    " applied bigint NOT NULL DEFAULT 0, total bigint NOT NULL DEFAULT 0, executed_at timestamptz NOT NULL,"
+    " execution_time bigint NOT NULL, error text, error_stmt text, hash varchar NOT NULL, partial_hashes jsonb, operator_version"
+    " varchar NOT NULL)"
+)
+ATLAS = f"CREATE SCHEMA atlas_schema_revisions; {ATLAS_TABLE.format('atlas_schema_revisions.atlas_schema_revisions')}"
 #: Tool -> (its ledger, a query for what it holds, what it holds of migration 1, 2 and 3, the files of migration N).
 LEDGERS = {
     "goose": (

@@ -21,6 +21,7 @@ class Refusal:
     problem: str  #: what is wrong with it
     hint: str  #: how to fix it
     line: int | None = None  #: where, counted from 1; None where the whole file is meant
+    always: bool = False  #: whether it is refused also where it has a rollback block
 
 
 #: What to do with a file that belongs to no migration.

@@ -8,6 +8,8 @@ import io
 import psycopg
 import pytest
 from ledgers import (
+    ATLAS,
+    ATLAS_TABLE,
     DIESEL,
     FLYWAY,
     GOLANG_MIGRATE,
@@ -77,6 +79,7 @@ SHAPES = {
         (SQLX, "public._sqlx_migrations"),
         (BUN, "public.bun_migrations"),
         (POP, "public.schema_migration"),
+        (ATLAS, "atlas_schema_revisions.atlas_schema_revisions"),
     ],
     "tern": [(TERN_LEDGER, "public.schema_version")],
     "yoyo": [(YOYO, "public._yoyo_migration")],
@@ -96,6 +99,10 @@ SHAPES = {
             "CREATE SCHEMA drizzle; CREATE TABLE drizzle.__drizzle_migrations (id int, hash text, created_at bigint)",
             "drizzle.__drizzle_migrations",
         )
+    ],
+    "Atlas": [
+        (ATLAS, "atlas_schema_revisions.atlas_schema_revisions"),
+        (ATLAS_TABLE.format("atlas_schema_revisions"), "public.atlas_schema_revisions"),
     ],
     "Alembic": [("CREATE TABLE alembic_version (version_num varchar(32))", "public.alembic_version")],
     "Django": [
@@ -183,7 +190,8 @@ def test_no_planted_ledger_is_touched(mallory, session):
                     connection.execute(f"SELECT {call}")
                 assert (caught.value.sqlstate, caught.value.diag.message_primary) == ("MR024", told), (tool, call)
             mallory.execute(
-                f"DROP TABLE {ledger} CASCADE; DROP FUNCTION seizes; DROP SCHEMA IF EXISTS sqitch, drizzle CASCADE"
+                f"DROP TABLE {ledger} CASCADE; DROP FUNCTION seizes; DROP SCHEMA IF EXISTS sqitch, drizzle,"
+                " atlas_schema_revisions, graphile_migrate CASCADE"
                 + ("; DROP SCHEMA supabase_migrations CASCADE" if tool == "supabase" else "")
             )
         connection.execute("DELETE FROM migration_history WHERE migration_name = '3_t'")

@@ -9,6 +9,7 @@ from typing import Any
 from migrollback_nb.core.errors import MigrationFileError
 from migrollback_nb.files import migration, tools
 from migrollback_nb.files.formats import drizzle
+from migrollback_nb.files.formats.atlas_file import AtlasFile
 from migrollback_nb.files.formats.changeset import ChangesetFile
 from migrollback_nb.files.formats.cut import CutFile, cut_by
 from migrollback_nb.files.formats.layout import Found
@@ -55,10 +56,10 @@ def read_found(folder: Path, name: str, found: Found, *, deployed_by: str | None
             changeset=part,
         )
     text = read_text(path)
-    if found.rollback is None:
+    if found.rollback is None and found.tool is None:
         file = parse(text, name=name, path=str(path))
         return replace(file, deployed_by=deployed_by) if file.tool is None and deployed_by is not None else file
-    rollback = folder / found.rollback
+    rollback = folder / (found.rollback or found.path)
     parts: dict[str, Any] = {
         "name": name,
         "path": str(path),
@@ -72,6 +73,8 @@ def read_found(folder: Path, name: str, found: Found, *, deployed_by: str | None
     if (program := found.program) is not None:
         up = "" if program.up_path is None else read_text(Path(program.up_path))
         return ProgramFile(**parts, text=up, program=program, program_text=text)
+    if found.tool == "Atlas":
+        return AtlasFile(**parts, text=text)
     kept = {"ledger_hash": drizzle.hash_of(path)} if found.tool == "drizzle" else {}
     return PairedFile(**parts, text=text, kept=kept)
 
@@ -79,8 +82,9 @@ def read_found(folder: Path, name: str, found: Found, *, deployed_by: str | None
 def check(file: MigrationFile, found: Found) -> None:
     """Raise what is wrong with it, also that its layout is not read; pure."""
     file.validate()
-    if found.refused is not None and (found.changeset is not None or not file.has_rollback_block):
-        raise MigrationFileError(file.path, found.refused.problem, line=found.refused.line, hint=found.refused.hint)
+    refused = found.refused
+    if refused is not None and (refused.always or found.changeset is not None or not file.has_rollback_block):
+        raise MigrationFileError(file.path, refused.problem, line=refused.line, hint=refused.hint)
 
 
 def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:

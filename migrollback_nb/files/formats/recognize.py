@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from migrollback_nb.core.errors import MigrationFileError
 from migrollback_nb.core.text import first_few
 from migrollback_nb.files import not_read, tools
-from migrollback_nb.files.formats import drizzle, liquibase, nested, program_folders, sqitch
+from migrollback_nb.files.formats import atlas, drizzle, liquibase, nested, program_folders, sqitch
 from migrollback_nb.files.formats.layout import Found, Layout, layout
 from migrollback_nb.files.text import read_text
 
@@ -44,6 +45,9 @@ def look(folder: Path, rollbacks: Path) -> Layout:
     }
     if (folder / drizzle.JOURNAL).is_file():
         return drizzle.read(folder, names, rollbacks)
+    has_sum = atlas.SUM in names and bool(files)
+    if has_sum and atlas.is_own_format(files) and not _is_marked(folder / files[0]):
+        return atlas.read(folder, files, rollbacks)
     # by two files, for all would have to be opened
     if files and all(liquibase.is_formatted(folder / name) for name in {files[0], files[-1]}):
         return liquibase.read(folder, files)
@@ -58,6 +62,8 @@ def look(folder: Path, rollbacks: Path) -> Layout:
         return numbered
     if not found.migrations:
         return found
+    if has_sum and not below:
+        found = atlas.checked(found, folder, files)
     undoing = [entry for entry in seen if not_read.undo_folder(entry.name) and entry.is_dir()]
     remarks = [*_left_out(left_out), *(() if below else _unread_folders(found, undoing, inside))]
     return replace(found, remarks=(*found.remarks, *remarks)) if remarks else found
@@ -122,6 +128,14 @@ def _planned(folder: Path) -> Layout:
 
 def _holds_sql(names: Iterable[str]) -> bool:
     return any(name.endswith(".sql") for name in names)
+
+
+def _is_marked(path: Path) -> bool:
+    """Whether a file is written for another tool (goose, dbmate ...), whose folders may have atlas.sum too."""
+    try:
+        return tools.tool_of(read_text(path)) is not None
+    except (OSError, MigrationFileError):
+        return False
 
 
 def _inside(entry: os.DirEntry[str]) -> list[str]:

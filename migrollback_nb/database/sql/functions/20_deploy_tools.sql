@@ -169,6 +169,23 @@ BEGIN
         ('Flyway', 'refinery_schema_history', '{version,name,applied_on,checksum}', '{}', 'number', false, NULL, NULL,
             'SELECT l.version::text FROM %1$s l', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint RETURNING to_jsonb(l))'),
+        -- in the schema of its name, or in the one that its connection names; a baseline stands for what is before it
+        ('Atlas', 'atlas_schema_revisions.atlas_schema_revisions', '{version,description,type,applied,total,hash}',
+         '{}', 'version', false, 'SELECT max(l.version) FROM %1$s l WHERE l.version NOT LIKE ''.%%''',
+         'SELECT bool_or(l.applied < l.total) FROM %1$s l',
+            'SELECT l.version FROM %1$s l WHERE l.applied = l.total AND l.version NOT LIKE ''.%%''', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        ('Atlas', 'atlas_schema_revisions', '{version,description,type,applied,total,hash}',
+         '{}', 'version', false, 'SELECT max(l.version) FROM %1$s l WHERE l.version NOT LIKE ''.%%''',
+         'SELECT bool_or(l.applied < l.total) FROM %1$s l',
+            'SELECT l.version FROM %1$s l WHERE l.applied = l.total AND l.version NOT LIKE ''.%%''', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        -- a folder of golang-migrate's that Atlas deploys
+        ('golang-migrate', 'atlas_schema_revisions.atlas_schema_revisions',
+         '{version,description,type,applied,total,hash}', '{}', 'version', false, NULL,
+         'SELECT bool_or(l.applied < l.total) FROM %1$s l',
+            'SELECT l.version FROM %1$s l WHERE l.applied = l.total AND l.version NOT LIKE ''.%%''', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
         ('Prisma', '_prisma_migrations', '{migration_name,finished_at,rolled_back_at}', '{}', 'name', false, NULL,
          'SELECT bool_or(l.finished_at IS NULL AND l.rolled_back_at IS NULL) FROM %1$s l',
             -- a folder may be called *.sql, and a name here never ends so

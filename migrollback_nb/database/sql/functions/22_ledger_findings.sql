@@ -190,7 +190,10 @@ BEGIN
            FROM '^[0-9]{1,255}$')::numeric THEN
         RETURN format('Play compares its evolutions with its ledger place by place: without this one below the '
                       'newest, %s, it will run the Downs of what comes after, and all their Ups again', newest);
-    ELSIF status <> 'rolled_back' AND metadata ->> 'tool' IS DISTINCT FROM 'Play'
+    ELSIF metadata ->> 'tool' = 'Atlas' AND status <> 'rolled_back' AND newest COLLATE "C" > version THEN
+        RETURN format('Atlas has applied later ones, up to %s: it will refuse to apply anything once this one is '
+                      'out of its ledger, unless told --exec-order non-linear', newest);
+    ELSIF status <> 'rolled_back' AND metadata ->> 'tool' NOT IN ('Play', 'Atlas')
        AND (CASE WHEN metadata ? 'previous_version' THEN newest::numeric > substring(version
            FROM '^[0-9]{1,255}$')::numeric ELSE newest <> version END) THEN
         RETURN format('%s goes on from the newest that it applied, %s: it will take this one for applied, and not '
@@ -252,6 +255,8 @@ BEGIN
                        ('Liquibase',
                         'regexp_replace(l.filename, ''^.*/'', '''') || ''::'' || l.id || ''::'' || l.author',
                         'dateexecuted', 'l.dateexecuted', false),
+                       ('Atlas', 'l.version', 'executed_at', 'l.executed_at', false),
+                       ('golang-migrate', 'l.version', 'executed_at', 'l.executed_at', false),            -- Atlas
                        ('Play', 'l.id::text', 'applied_at', 'l.applied_at', false),
                        ('Django', 'l.app || ''.'' || l.name', 'applied', 'l.applied', false),
                        ('Knex', 'regexp_replace(l.name, ''\.[^.]*$'', '''')', 'migration_time', 'l.migration_time',

@@ -34,6 +34,8 @@ BEGIN
         ('Prisma', 72707369, 72707369),
         ('tern', 9628173550095224, 9628173550095224),
         ('goose', 4097083626, 4097083626),
+        -- FNV-1 (32 bits) of atlas_migrate_execute
+        ('Atlas', 2686470616, 2686470616),
         ('Sqitch', 75474063, 75474063),
         -- the letters of Flyway, and a hash of its table's name of 32 bits, with its sign
         ('Flyway', 77431708279161 - 2147483648, 77431708279161 + 2147483647),
