@@ -191,7 +191,7 @@ def sync(call: Call) -> SyncResult:
 def adopt(call: Call) -> Any:
     """Take over a database that was there before, or say what would be done. Writes, unless it is a dry run."""
     with call.bar() as progress:
-        return call.db.adopt(dry_run=call.args.dry_run, progress=progress)
+        return call.db.adopt(dry_run=call.args.dry_run, take_over=call.args.take_over, progress=progress)
 
 
 def apply(call: Call) -> ApplyResult:
@@ -220,8 +220,18 @@ def snapshot(call: Call) -> str:
 def install(call: Call) -> InstallResult | None:
     """Install the rollback system, or print its SQL. Writes, unless it prints."""
     args = call.args
+    if args.undo_take_over:
+        if not args.print_sql or args.take_over or args.dry_run or args.production is not None:
+            raise UsageError(
+                "What undoes a take-over is printed, and never run from here",
+                hint="Run migrollback install --undo-take-over --print, and psql with what it prints.",
+            )
+        call.out.write(call.db.undo_take_over_sql())
+        return None
     if not args.print_sql:
         return call.db.install(
+            take_over=args.take_over,
+            dry_run=args.dry_run,
             production=args.production,
             reason=args.reason,
             trust_ledger_of=args.trust_ledger_of,
@@ -231,13 +241,17 @@ def install(call: Call) -> InstallResult | None:
         raise UsageError("install --print is for the terminal", hint="Leave --print out to install here.")
     from migrollback_nb.database.installation import installation_sql
 
+    if args.dry_run:
+        raise UsageError("--print changes nothing", hint="Leave --dry-run out, or --print.")
     if args.production is False or (args.reason is not None and args.production is None):
         raise UsageError(
             "What is printed installs or upgrades the system, and takes no mark away",
             hint="Beside --print leave out --not-production, and --reason without --production.",
         )
     schema = common(args, "schema") or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
-    call.out.write(installation_sql(schema, production=bool(args.production), reason=args.reason))
+    call.out.write(
+        installation_sql(schema, production=bool(args.production), reason=args.reason, take_over=args.take_over)
+    )
     return None
 
 

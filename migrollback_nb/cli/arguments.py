@@ -182,6 +182,12 @@ SYNC = (
     ),
 )
 
+_TAKE_OVER = argument(
+    "--take-over",
+    action="store_true",
+    help="make tables of the tool that came before this system's: rows, dependencies and users stay",
+)
+
 INSTALL = (
     argument(
         "--print", dest="print_sql", action="store_true", help="print its SQL for psql instead; needs no database"
@@ -220,6 +226,13 @@ INSTALL = (
         action="append",
         default=[],
         help="take that trust away; may be repeated",
+    ),
+    _TAKE_OVER,
+    argument("--dry-run", action="store_true", help="do all of it, undo it again, and say what it did"),
+    argument(
+        "--undo-take-over",
+        action="store_true",
+        help="with --print: what puts back what the tool that came before had, as it was before --take-over",
     ),
 )
 
@@ -477,4 +490,7 @@ REPORT = (
     ),
 )
 
-ADOPT = (argument("--dry-run", action="store_true", help="say what was found and would be done, and do nothing"),)
+ADOPT = (
+    argument("--dry-run", action="store_true", help="say what was found and would be done, and do nothing"),
+    _TAKE_OVER,
+)

@@ -276,7 +276,11 @@ def _written(result: results.WrittenSql, out: TextIO, err: TextIO) -> None:
 
 def _installed(result: results.InstallResult, out: TextIO, err: TextIO) -> None:
     """What was installed, marked, closed, and found in the way."""
-    out.write(f"✅ Rollback system {result.what} (schema {one_line(result.target.schema)})\n")
+    mark = "🔍" if result.dry_run else "✅"
+    out.write(f"{mark} Rollback system {result.what} (schema {one_line(result.target.schema)})\n")
+    if result.taken_over is not None:
+        out.write(f"   {'To be taken over' if result.dry_run else 'Taken over'}: {one_line(str(result.taken_over))}\n")
+        err.writelines(f"   {one_line(line)}\n" for line in result.taken_over.lines())
     if result.production_changed or result.target.production:
         state = (
             "is marked as production: a rollback here needs a reason"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,7 @@ from migrollback_nb.database.signatures import identities, signatures
 from migrollback_nb.database.system_files import SYSTEM_NAME, SystemFile
 
 #: Quotes of the SQL files: a schema's name stands between them, so that it may not hold one.
-_QUOTES = ("$function$", "$query$", "$file$", "$install$")
+_QUOTES = ("$function$", "$query$", "$file$", "$install$", "$take_over$")
 
 
 def quoted_schema(schema: str) -> str:
@@ -61,7 +62,7 @@ def checksum() -> str:
     return _sha256("\n".join(f"{file.path} {file.checksum}" for file in system_files.repeated_files()))
 
 
-def install_statement(schema: str, *, client: str) -> str:
+def install_statement(schema: str, *, client: str, take_over: bool = False) -> str:
     """The statement that installs the system or upgrades it, for one schema; reads files, writes nothing.
 
     Parameters
@@ -70,6 +71,8 @@ def install_statement(schema: str, *, client: str) -> str:
         Where the system is to be.
     client : str
         Who runs it, for the audit log.
+    take_over : bool
+        Whether tables of the earlier tool are made this system's, where they are there.
     """
     drops = uninstall_statements(schema)
     rollback = _joined(drops)
@@ -83,17 +86,20 @@ def install_statement(schema: str, *, client: str) -> str:
         "<<rollback SQL>>": _literal(rollback),
         "<<migration checksum>>": _literal(_sha256(for_schema(system_files.system_text(), schema) + rollback)),
         "<<metadata>>": f"{_literal(json.dumps(_metadata(drops)))}::jsonb",
-        "<<steps>>": _steps(schema),
+        "<<take over>>": _take_over(schema) if take_over else "'{}'",
+        "<<steps>>": _steps(schema, take_over=take_over),
     }
     text = for_schema(system_files.install_template(), schema)
     return re.sub("|".join(map(re.escape, values)), lambda found: values[found.group()], text)
 
 
-def installation_sql(schema: str, *, production: bool = False, reason: str | None = None) -> str:
+def installation_sql(
+    schema: str, *, production: bool = False, reason: str | None = None, take_over: bool = False
+) -> str:
     """The same as a script for psql, where this package cannot be installed; reads files, writes nothing.
 
     Run it with ``psql -v ON_ERROR_STOP=1 -f``, as often as you like. `production`: it also marks the database as
-    production, for that `reason`.
+    production, for that `reason`. `take_over`: it makes the tables of the earlier tool this system's.
     """
     rights = (
         "SELECT migrollback_schema.revoke_public_privileges('{}'::pg_catalog.text[]) AS rights_revoked;\n"
@@ -103,7 +109,7 @@ def installation_sql(schema: str, *, production: bool = False, reason: str | Non
     parts = [
         f"-- The rollback system of migrollback_nb {__version__}, for psql -v ON_ERROR_STOP=1 -f: installs it, or\n"
         "-- upgrades an older one; what is up to date stays as it is.\n",
-        install_statement(schema, client="psql"),
+        install_statement(schema, client="psql", take_over=take_over),
         for_schema(rights, schema),
     ]
     if production:
@@ -139,12 +145,23 @@ def function_bodies(schema: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _steps(schema: str) -> str:
+def _take_over(schema: str) -> str:
+    """The array of what looks at the tables of the earlier tool and changes them."""
+    return f"ARRAY[{', '.join(f'$file${_text(file, schema)}$file$' for file in system_files.take_over_files()[:-1])}]"
+
+
+def _steps(schema: str, *, take_over: bool) -> str:
     """The rows of what runs: place, kind, file, checksum, version, text."""
-    kinds: tuple[tuple[str, tuple[SystemFile, ...]], ...] = (
-        ("table", system_files.table_files()),
+    first, *tables = system_files.table_files()
+    history, *tables = tables
+    rest = replace(history, text=system_files.without_history_tables(history), whole=history.checksum)
+    kinds: tuple[tuple[str, Sequence[SystemFile]], ...] = (
+        ("table", (first, history)),
+        ("table taken over", (rest,) if take_over else ()),
+        ("table", tables),
         ("drop", system_files.drop_files()),
         ("repeated", system_files.repeated_files()),
+        ("taken over", system_files.take_over_files()[-1:] if take_over else ()),
     )
     rows = [
         f"({place}, '{kind}', {_literal(file.path)}, '{file.checksum}', "

@@ -59,6 +59,7 @@ class Installation:
     to_version: str
     changed: bool  #: False: it was complete and up to date
     rights_closed: int
+    taken_over: results.TakenOver | None = None  #: of the earlier tool
 
 
 class SystemCommands:
@@ -78,8 +79,10 @@ class SystemCommands:
         if not self._session.ask_version():
             raise presence.look(self._session.connection).not_installed(self._session.target)
 
-    def install(self) -> Installation:
+    def install(self, *, take_over: bool = False, dry_run: bool = False) -> Installation:
         """Install the system, or bring it up to date, in one transaction. Writes; leaves what is up to date as it is.
+
+        `take_over`: makes the tables of the earlier tool its own. `dry_run`: undoes all of it.
 
         Raises
         ------
@@ -88,8 +91,14 @@ class SystemCommands:
         NewerSystem
             When the system is newer than this package.
         """
+        if dry_run:
+            with (
+                self._session.any_version(),
+                self._session.undone_transaction(lock_timeout="5s", statement_timeout="60s"),
+            ):
+                return self._install_once(take_over=take_over)
         try:
-            return self._install_once()
+            return self._install_once(take_over=take_over)
         except errors.ConnectionFailed as lost:
             try:
                 self._session.reconnect_patiently()
@@ -99,11 +108,11 @@ class SystemCommands:
                     hint="Run install again: what is installed stays as it is.",
                 ) from lost
             # once more is no harm, and waits for a COMMIT that is still at work
-            again = self._install_once()
+            again = self._install_once(take_over=take_over)
             return again if again.changed else self._committed(again)
 
-    def _install_once(self) -> Installation:
-        statement = install_statement(self._session.schema, client=self._session.client)
+    def _install_once(self, *, take_over: bool) -> Installation:
+        statement = install_statement(self._session.schema, client=self._session.client, take_over=take_over)
         with (
             self._session.any_version(),
             self._session.translated_errors(),
@@ -116,7 +125,11 @@ class SystemCommands:
         assert row is not None  # noqa: S101  # for mypy: it is one row
         told = row[0]
         return Installation(
-            from_version=told["from"], to_version=told["to"], changed=told["changed"], rights_closed=told["revoked"]
+            from_version=told["from"],
+            to_version=told["to"],
+            changed=told["changed"],
+            rights_closed=told["revoked"],
+            taken_over=None if told["taken_over"] is None else results.TakenOver.from_json(told["taken_over"]),
         )
 
     def _committed(self, again: Installation) -> Installation:
@@ -143,6 +156,10 @@ class SystemCommands:
             identities=list(identities()),
         )
         return tuple(results.NotOurs(kind=row["kind"], identity=row["identity"], owner=row["owner"]) for row in rows)
+
+    def undo_take_over_sql(self) -> str:
+        """The script that puts back what the earlier tool had. Does not write."""
+        return cast(str, self._session.call_value("undo_take_over_sql"))
 
     def refuse_unknown_roles(self, names: Sequence[str]) -> None:
         """Make sure that there are roles of these names. Does not write.

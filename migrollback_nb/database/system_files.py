@@ -21,11 +21,12 @@ class SystemFile:
 
     path: str  #: in the folder sql/
     text: str
+    whole: str | None = None  #: checksum of the file that it is a part of
 
     @property
     def checksum(self) -> str:
         """SHA-256 of its text, in hex."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        return self.whole or hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def since(self) -> str:
@@ -50,6 +51,20 @@ def drop_files() -> tuple[SystemFile, ...]:
 def repeated_files() -> tuple[SystemFile, ...]:
     """Files that run again whenever one of them has changed, in order; writes nothing."""
     return (_file("comments.sql"), *_files("functions"), _file("triggers.sql"))
+
+
+@cache
+def take_over_files() -> tuple[SystemFile, ...]:
+    """What takes the tables of the earlier tool over, in order: the last when all others have run; writes nothing."""
+    return tuple(_files("take_over"))
+
+
+def without_history_tables(file: SystemFile) -> str:
+    """The statements of a table file but those that make the two tables and their indexes; writes nothing."""
+    made = re.compile(
+        r"(--[^\n]*\n|\s)*CREATE (TABLE|INDEX \w+ ON) migrollback_schema\.migration_(history|dependencies)\b"
+    )
+    return ";\n".join(part for part in file.text.split(";\n") if not made.match(part))
 
 
 @cache

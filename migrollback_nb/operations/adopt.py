@@ -24,12 +24,13 @@ def look(database: Database, folder: MigrationFolder) -> Adoption:
 
     Errors are those of `Workspace.adopt`.
     """
+    taken_over = None
     with ExitStack() as undone:
         installed = database.session.ask_version()
         if not installed:
             # the functions that read ledgers come with the system
             undone.enter_context(database.session.undone_transaction(lock_timeout="5s", statement_timeout="60s"))
-            database.system.install()
+            taken_over = database.system.install(take_over=True).taken_over
         history = database.queries.history_states()
         contents = folder.read_all(unchanged={name: row["checksum"] for name, row in history.items()})
         new = renamed_files.compare(contents.files, history, [error.migration_name for error in contents.errors]).new
@@ -48,16 +49,19 @@ def look(database: Database, folder: MigrationFolder) -> Adoption:
             registered_before=sum(file.name in history for file in contents.files),
             contradictions=(*contents.warnings, *answers.warnings),
             failed=(*failed, *(failure.to_dict() for failure in answers.failed)),
+            taken_over=taken_over,
         )
 
 
-def adopt(database: Database, folder: MigrationFolder, *, progress: Progress | None = None) -> Adoption:
+def adopt(
+    database: Database, folder: MigrationFolder, *, take_over: bool = False, progress: Progress | None = None
+) -> Adoption:
     """Install the system where it is not, and register what is applied. Writes.
 
     Parameters, result and errors are those of `Workspace.adopt`.
     """
     found = look(database, folder)
-    installed = install(database)
+    installed = install(database, take_over=take_over)
     return replace(found, install=installed, sync=register.sync(database, folder, progress=progress))
 
 

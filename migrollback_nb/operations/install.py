@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import ConnectionFailed, DatabaseError, Refused, UsageError
@@ -12,6 +12,7 @@ from migrollback_nb.database.system_files import SYSTEM_NAME
 if TYPE_CHECKING:
     from migrollback_nb.core.results import InstallResult
     from migrollback_nb.database import Database
+    from migrollback_nb.database.system import Installation
 
 
 def install(
@@ -21,6 +22,8 @@ def install(
     reason: str | None = None,
     trust_ledger_of: Sequence[str] = (),
     distrust_ledger_of: Sequence[str] = (),
+    take_over: bool = False,
+    dry_run: bool = False,
 ) -> InstallResult:
     """Install the rollback system, or bring an older one up to date. Writes.
 
@@ -35,7 +38,9 @@ def install(
     done = None
     not_ours = database.system.not_ours()
     try:
-        done = database.system.install()
+        done = database.system.install(take_over=take_over, dry_run=dry_run)
+        if dry_run:
+            return _result(database, done, not_ours=not_ours, dry_run=True)
         for role in trust:
             database.system.trust_ledger_owner(role, trusted=True)
         for role in distrust:
@@ -43,12 +48,10 @@ def install(
         closed, warnings = database.system.close_rights()
         marked = production is not None and database.system.mark_production(production, reason)
         database.queries.look_up_production()
-        return results.InstallResult(
-            installed=(SYSTEM_NAME,) if done.changed and done.from_version is None else (),
-            upgraded_from=done.from_version if done.changed else None,
-            version=done.to_version,
+        return _result(
+            database,
+            done,
             rights_closed=closed + done.rights_closed,
-            target=database.target,
             warnings=warnings,
             production_changed=marked,
             not_ours=not_ours,
@@ -69,6 +72,18 @@ def install(
             f"{error.primary}: {found}",
             hint="Drop what is not this system's, or have its owner do it, and install again.",
         ) from error
+
+
+def _result(database: Database, done: Installation, **more: Any) -> InstallResult:
+    """Of what the script did; pure."""
+    return results.InstallResult(
+        installed=(SYSTEM_NAME,) if done.changed and done.from_version is None else (),
+        upgraded_from=done.from_version if done.changed else None,
+        version=done.to_version,
+        target=database.target,
+        taken_over=done.taken_over,
+        **({"rights_closed": done.rights_closed} | more),
+    )
 
 
 def _require_reason(production: bool | None, reason: str | None) -> None:

@@ -124,9 +124,12 @@ def sync(
 def _changed_warnings(known: Mapping[str, MigrationFile], history: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
     """Which files were changed after they were registered, a line each."""
     return [
-        f"{file.path} was changed after it was registered: migrollback register {name} takes the change over"
+        f"{file.path} makes what the rollback system has made: it is left alone. Delete it: a deploy tool that runs it"
+        " again replaces functions of this system"
+        if history[name]["system"]
+        else f"{file.path} was changed after it was registered: migrollback register {name} takes the change over"
         for name, file in known.items()
-        if history[name]["checksum"] not in (None, file.checksum)
+        if history[name]["system"] or history[name]["checksum"] not in (None, file.checksum)
     ]
 
 

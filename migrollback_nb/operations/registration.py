@@ -65,13 +65,17 @@ class Registration(Approving):
 
         return registering.sync(self.database, self.folder, deploy=deploy, snapshots=snapshots, progress=progress)
 
-    def adopt(self, *, dry_run: bool = False, progress: Progress | None = None) -> results.Adoption:
+    def adopt(
+        self, *, dry_run: bool = False, take_over: bool = False, progress: Progress | None = None
+    ) -> results.Adoption:
         """Take over a database that was there before: install, and register what is applied. Writes, unless dry_run.
 
         Parameters
         ----------
         dry_run : bool
             True: only say what was found (tool, folder, ledger, how sure, what does not fit) and what would be done.
+        take_over : bool
+            Make the tables of the tool that came before this system's, where they are there: see `install`.
         progress : callable, optional
             Called with (done, all, name).
 
@@ -86,7 +90,7 @@ class Registration(Approving):
 
         if dry_run:
             return adopt.look(self.database, self.folder)
-        return adopt.adopt(self.database, self.folder, progress=progress)
+        return adopt.adopt(self.database, self.folder, take_over=take_over, progress=progress)
 
     def install(
         self,
@@ -95,6 +99,8 @@ class Registration(Approving):
         reason: str | None = None,
         trust_ledger_of: Sequence[str] = (),
         distrust_ledger_of: Sequence[str] = (),
+        take_over: bool = False,
+        dry_run: bool = False,
     ) -> results.InstallResult:
         """Install the rollback system, or bring an older one up to date. Writes; what is up to date is left as it is.
 
@@ -111,6 +117,11 @@ class Registration(Approving):
             everybody who rolls back: its triggers run.
         distrust_ledger_of : sequence of str
             Roles that are trusted so no longer.
+        take_over : bool
+            Make the tables of the tool that came before (those of the specification) this system's, where they are
+            there: rows, dependencies and users stay, its functions are replaced; `undo_take_over_sql` puts them back.
+        dry_run : bool
+            True: do all of it, undo it again, and say what it did.
 
         Raises
         ------
@@ -120,7 +131,7 @@ class Registration(Approving):
             When the database's system is newer than this package.
         Refused
             When tables of the same names, or functions that stand in the way, are in the schema and not ours; when an
-            older system is another role's.
+            older system is another role's; when rows of the earlier tool do not fit, each with why.
         """
         from migrollback_nb.operations.install import install
 
@@ -130,4 +141,18 @@ class Registration(Approving):
             reason=reason,
             trust_ledger_of=trust_ledger_of,
             distrust_ledger_of=distrust_ledger_of,
+            take_over=take_over,
+            dry_run=dry_run,
         )
+
+    def undo_take_over_sql(self) -> str:
+        """Return the script for psql that puts back what `install(take_over=True)` replaced. Does not write.
+
+        It drops this system and its audit log: export that first.
+
+        Raises
+        ------
+        Refused
+            When nothing was taken over.
+        """
+        return self.database.system.undo_take_over_sql()

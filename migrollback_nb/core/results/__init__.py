@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.rollback import ChainResult, NothingToRollBack, RollbackResult
     from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
     from migrollback_nb.core.results.selection import ClosedSelection, Range
-    from migrollback_nb.core.results.system import InstallResult, NotOurs, PruneResult, RoleResult
+    from migrollback_nb.core.results.system import InstallResult, NotOurs, PruneResult, RoleResult, TakenOver
     from migrollback_nb.core.results.target import Notice, Status, Target
     from migrollback_nb.core.results.verification import Verification
 
@@ -105,6 +105,7 @@ _HOME = {
     "SchemaDiff": "schema",
     "Status": "target",
     "SyncResult": "files",
+    "TakenOver": "system",
     "Target": "target",
     "Template": "files",
     "Verification": "verification",
@@ -163,6 +164,7 @@ __all__ = [
     "SchemaDiff",
     "Status",
     "SyncResult",
+    "TakenOver",
     "Target",
     "Template",
     "Verification",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.files import SyncResult
-from migrollback_nb.core.results.system import InstallResult
+from migrollback_nb.core.results.system import InstallResult, TakenOver
 from migrollback_nb.core.results.target import Target
 from migrollback_nb.core.text import one_line
 
@@ -62,6 +62,7 @@ class Adoption:
     registered_before: int = 0  #: how many were registered already
     contradictions: tuple[str, ...] = ()  #: what does not fit together, in words
     failed: tuple[Mapping[str, Any], ...] = ()  #: files that cannot be read, or not be taken for applied, each with why
+    taken_over: TakenOver | None = None  #: tables of the tool that came before, which --take-over makes ours
     install: InstallResult | None = None  #: what installing did; None: it was only looked
     sync: SyncResult | None = None  #: what registering did; None: it was only looked
 
@@ -77,6 +78,8 @@ class Adoption:
         steps = []
         if not self.installed:
             steps.append(f"{'Installed' if did else 'Install'} the rollback system into schema {self.target.schema}")
+        if self.taken_over is not None:
+            steps.append(f"{'Took' if did else 'Take'} over (--take-over) {self.taken_over}")
         count = len(self.to_register) if self.sync is None else len(self.sync.registered)
         if count:
             steps.append(f"{'Registered' if did else 'Register'} {count} migrations as applied")
@@ -108,6 +111,7 @@ class Adoption:
             "not_applied": list(self.not_applied),
             "without_rollback": list(self.without_rollback),
             "registered_before": self.registered_before,
+            "taken_over": None if self.taken_over is None else self.taken_over.to_dict(),
             "contradictions": list(self.contradictions),
             "failed": [dict(one) for one in self.failed],
             "done": self.done,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.target import Target
@@ -28,6 +29,54 @@ class NotOurs:
         return f"not ours: {self.kind} {self.identity}, owner {self.owner}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenOver:
+    """What was taken over of the tool that came before."""
+
+    migrations: int  #: rows of its history
+    dependencies: int  #: rows of its dependencies
+    functions: tuple[str, ...]  #: of its functions that this system's replace
+    changes: int  #: rows of which a value was changed to fit; the events keep what it was
+    changed: Mapping[str, Mapping[str, Any]]  #: of the first 50 of these: name -> column -> what it was
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Self:
+        """As the install script says it; pure."""
+        return cls(
+            migrations=told["migrations"],
+            dependencies=told["dependencies"],
+            functions=tuple(told["functions"]),
+            changes=told["changes"],
+            changed=told["changed"],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "migrations": self.migrations,
+            "dependencies": self.dependencies,
+            "functions": list(self.functions),
+            "changes": self.changes,
+            "changed": {name: dict(was) for name, was in self.changed.items()},
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"{self.migrations} migrations and {self.dependencies} dependencies of the earlier tool;"
+            f" {len(self.functions)} functions of its own replaced"
+        )
+
+    def lines(self) -> tuple[str, ...]:
+        """What was changed to fit, a line each; pure."""
+        found = [
+            f"{name}: {', '.join(f'{column} was {value}' for column, value in was.items())}"
+            for name, was in self.changed.items()
+        ]
+        if self.changes > len(found):
+            found.append(f"... and {self.changes - len(found)} more")
+        return tuple(found)
+
+
 @as_line
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallResult:
@@ -48,6 +97,8 @@ class InstallResult:
         NotOurs, ...
     ] = ()  #: functions that have the names of the system's, and what others have put on its tables
     trusted_ledger_owners: tuple[str, ...] = ()  #: roles whose deploy ledgers are trusted because the owner named them
+    taken_over: TakenOver | None = None  #: what was taken over of the earlier tool; None: nothing was
+    dry_run: bool = False  #: whether all of it was undone again
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -61,6 +112,8 @@ class InstallResult:
             "production_changed": self.production_changed,
             "trusted_ledger_owners": list(self.trusted_ledger_owners),
             "not_ours": [found.to_dict() for found in self.not_ours],
+            "taken_over": None if self.taken_over is None else self.taken_over.to_dict(),
+            "dry_run": self.dry_run,
         }
 
     def __repr__(self) -> str:
@@ -69,6 +122,9 @@ class InstallResult:
     @property
     def what(self) -> str:
         """What it did, in words."""
+        if self.dry_run and (self.installed or self.upgraded_from is not None):
+            done = "installed" if self.installed else f"upgraded from version {self.upgraded_from} to {self.version}"
+            return f"would be {done} (dry run: nothing was changed)"
         if self.installed:
             return f"installed: {', '.join(self.installed)}"
         if self.upgraded_from == self.version:
@@ -79,6 +135,9 @@ class InstallResult:
 
     def _repr_html_(self) -> str:
         rows = [("Rollback system", self.what), ("On", str(self.target))]
+        if self.taken_over is not None:
+            rows.append(("Taken over", str(self.taken_over)))
+            rows += [("Changed to fit", "\n".join(self.taken_over.lines()))] if self.taken_over.changes else []
         if self.rights_closed:
             rows.append(("Grants closed", str(self.rights_closed)))
         if self.production_changed or self.target.production:

@@ -78,7 +78,8 @@ COMMENT ON COLUMN migrollback_schema.migration_events.event IS
     'dependencies_recorded, installed, upgraded (the system: details from, to), applied_again (by its deploy tool, '
     'after a rollback), missing_in_ledger (its deploy tool no longer holds it), deploy_recorded (a deploy with a '
     'label), marked_production, unmarked_production (see mark_production_database()), ledger_trust_changed (see '
-    'trust_ledger_owner()), proven (verify --record), dependency_dismissed (an inferred one).';
+    'trust_ledger_owner()), proven (verify --record), dependency_dismissed (an inferred one), taken_over (of the '
+    'earlier tool, by install --take-over).';
 COMMENT ON COLUMN migrollback_schema.migration_events.migration_name IS
     'The migration it is about; NULL when it is about the system.';
 COMMENT ON COLUMN migrollback_schema.migration_events.attempt_id IS

@@ -6,11 +6,14 @@ DECLARE
     path_before    constant pg_catalog.text := pg_catalog.current_setting('search_path');
     role_before    constant pg_catalog.text := pg_catalog.current_setting('role');
     strings_before constant pg_catalog.text := pg_catalog.current_setting('standard_conforming_strings');
+    schemas_before constant pg_catalog.name[] := pg_catalog.current_schemas(false);
     our_version    constant pg_catalog.text := <<version>>;
     our_checksum   constant pg_catalog.text := <<checksum>>;
     our_signatures constant pg_catalog.text[] := <<functions>>;
     system_name    constant pg_catalog.text := <<name>>;
     our_client     constant pg_catalog.text := <<client>>;
+    take_over      constant pg_catalog.text[] := <<take over>>;    -- what takes the earlier tool's tables over
+    is_earlier     pg_catalog.bool := false;  -- they are here, and are to be
     from_version   pg_catalog.text;           -- NULL: there is none yet
     unknown        pg_catalog.text;
     our_owner      pg_catalog.oid;
@@ -69,9 +72,21 @@ BEGIN
         EXCEPTION WHEN undefined_column OR undefined_function OR datatype_mismatch THEN
             NULL;                           -- a table of that name with other columns
         END;
-        IF from_version IS NULL THEN
+        IF from_version IS NULL AND cardinality(take_over) > 0 THEN
+            is_earlier := true;
+        ELSIF from_version IS NULL THEN
             RAISE EXCEPTION 'Schema % has a table migration_history that is not this system''s', 'migrollback_schema'
-                USING ERRCODE = 'MR027', HINT = 'Install into another schema: migrollback install --schema migrollback';
+                USING ERRCODE = 'MR027', HINT = CASE
+                    -- those that only the specified table has together
+                    WHEN (SELECT count(*) FROM pg_attribute a
+                           WHERE a.attrelid = to_regclass('migrollback_schema' || '.migration_history')
+                             AND NOT a.attisdropped
+                             AND a.attname IN ('migration_name', 'migration_version', 'rollback_sql', 'rollback_at',
+                                               'rollback_by')) = 5
+                    THEN 'It has the columns of the earlier tool: migrollback install --take-over makes its tables '
+                         'this system''s and keeps what they hold (--dry-run says first what it changes). Or install '
+                         'into another schema: migrollback install --schema migrollback'
+                    ELSE 'Install into another schema: migrollback install --schema migrollback' END;
         ELSIF from_version !~ '^[0-9]{1,5}([.][0-9]{1,5}){2}$' THEN
             RAISE EXCEPTION 'The system of this database says that its version is %, which is none', from_version
                 USING ERRCODE = 'MR027', HINT = 'Put metadata.system_version of its own row right.';
@@ -108,14 +123,33 @@ BEGIN
             our_owner := (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user);
         ELSIF our_owner <> (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user) THEN
             IF NOT pg_has_role(our_owner, 'MEMBER') THEN
-                RAISE EXCEPTION 'The system of this database has version %, and only its owner, %, can bring it to %',
-                    from_version, our_owner::regrole, our_version
+                RAISE EXCEPTION '%', CASE WHEN is_earlier
+                    THEN format('The tables of the earlier tool belong to %s, and only that role can have them taken '
+                                'over', our_owner::regrole)
+                    ELSE format('The system of this database has version %s, and only its owner, %s, can bring it to '
+                                '%s', from_version, our_owner::regrole, our_version) END
                     USING ERRCODE = 'MR027', HINT = 'Run migrollback install as that role. Nothing was changed.';
             END IF;
             EXECUTE format('SET LOCAL ROLE %s', our_owner::regrole);    -- what it makes is its owner's, as the rest is
         END IF;
         IF to_regnamespace('migrollback_schema') IS NULL THEN
             CREATE SCHEMA migrollback_schema;
+        END IF;
+        IF is_earlier THEN
+            PERFORM set_config('migrollback.taken_over', jsonb_build_object(
+                'client', our_client, 'system', system_name, 'functions', '[]'::jsonb,
+                'path', (SELECT coalesce(string_agg(quote_ident(s.name), ', ' ORDER BY s.place), '')
+                         FROM unnest(schemas_before) WITH ORDINALITY AS s (name, place)))::text, true);
+            FOR i IN 1 .. cardinality(take_over) LOOP
+                BEGIN
+                    EXECUTE take_over[i];
+                EXCEPTION WHEN OTHERS THEN      -- without the context, which is the whole text
+                    GET STACKED DIAGNOSTICS sqlstate_of = RETURNED_SQLSTATE, message_of = MESSAGE_TEXT,
+                        detail_of = PG_EXCEPTION_DETAIL, hint_of = PG_EXCEPTION_HINT;
+                    RAISE EXCEPTION USING ERRCODE = sqlstate_of, MESSAGE = message_of, DETAIL = detail_of,
+                        HINT = hint_of;
+                END;
+            END LOOP;
         END IF;
         -- IF EXISTS (its owner's alone): a function that others put there is not asked
         IF EXISTS (SELECT FROM pg_proc p
@@ -160,6 +194,9 @@ BEGIN
             ) AS s (place, kind, file, checksum, since, body)
             ORDER BY s.place
         LOOP
+            -- of the earlier tool's tables all but what makes them; the events when the rest is there
+            CONTINUE WHEN is_earlier AND step.file = 'tables/0001_history.sql' AND step.kind = 'table'
+                       OR NOT is_earlier AND step.kind LIKE '%taken over';
             IF step.kind = 'table' THEN
                 IF to_regclass('migrollback_schema' || '.migration_system_files') IS NOT NULL THEN
                     CONTINUE WHEN EXISTS (SELECT FROM migrollback_schema.migration_system_files f
@@ -184,7 +221,7 @@ BEGIN
                     DETAIL = detail_of, HINT = hint_of;
             END;
             ran := ran || step.file;
-            IF step.kind = 'table' THEN
+            IF step.kind IN ('table', 'table taken over') THEN
                 INSERT INTO migrollback_schema.migration_system_files (file, checksum, version)
                 VALUES (step.file, step.checksum, step.since);
             END IF;
@@ -246,8 +283,9 @@ BEGIN
 
     -- for the client that sent it, until its transaction ends
     PERFORM set_config('migrollback.installation', jsonb_build_object(
-        'from', from_version, 'to', our_version, 'changed', NOT is_current, 'revoked', revoked, 'files', ran)::text,
-            true);
+        'from', from_version, 'to', our_version, 'changed', NOT is_current, 'revoked', revoked, 'files', ran,
+        'taken_over', CASE WHEN is_earlier THEN current_setting('migrollback.taken_over')::jsonb END)::text, true);
+    PERFORM set_config('migrollback.taken_over', '', true);
     PERFORM set_config('role', role_before, true);
     PERFORM set_config('standard_conforming_strings', strings_before, true);
     PERFORM pg_catalog.set_config('search_path', path_before, true);

@@ -59,7 +59,7 @@ BEGIN
     -- the row of the history that the event tells of, as it stands now: audit_migrations() compares
     NEW.details := NEW.details - 'history_hash';
     IF NEW.event IN ('registered', 'applied', 'applied_again', 'rolled_back', 'failed', 'resolved', 'history_changed',
-                     'installed', 'upgraded') THEN
+                     'installed', 'upgraded', 'taken_over') THEN
         NEW.details := NEW.details || jsonb_strip_nulls(jsonb_build_object(
             'history_hash', migrollback_schema.migration_history_hash(NEW.migration_name)));
     ELSIF NEW.event = 'ledger_trust_changed' THEN

@@ -1,7 +1,6 @@
 -- ---------------------------------------------------------------------------------------------------
 -- Recording: events, registration, resolution.
 -- ---------------------------------------------------------------------------------------------------
-
 CREATE OR REPLACE FUNCTION migrollback_schema.add_migration_event(
     event text, migration_name text, attempt_id uuid DEFAULT NULL, reason text DEFAULT NULL, client text DEFAULT NULL,
     details jsonb DEFAULT '{}')
@@ -45,6 +44,7 @@ DECLARE
     from_file text[] := '{rollback_remark}' || CASE WHEN metadata ? 'rollback' THEN
         '{tool, previous_version, destroys, tags, program, parents, captured, ledger_hash}'::text[] END;
 BEGIN
+    PERFORM migrollback_schema.refuse_system_migration(name) WHERE NOT metadata ? 'system_version';
     SELECT * INTO old FROM migrollback_schema.migration_history h
       WHERE h.migration_name = save_migration.name FOR UPDATE;
     IF save_migration.name = ANY (depends_on) THEN
@@ -277,7 +277,7 @@ BEGIN
         CONTINUE WHEN 'missing_in_ledger' = (
             SELECT e.event FROM migrollback_schema.migration_events e
              WHERE e.migration_name = f.migration_name AND e.event IN ('missing_in_ledger', 'registered', 'applied',
-                 'applied_again', 'resolved')
+                 'applied_again', 'resolved', 'taken_over')
              ORDER BY e.event_number DESC LIMIT 1);
         PERFORM migrollback_schema.add_migration_event('missing_in_ledger', f.migration_name, NULL::uuid, NULL::text,
                                                        record_missing_in_ledger.client,

@@ -136,7 +136,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce((
         SELECT max(o.event_number) FROM migrollback_schema.migration_events o
         WHERE o.migration_name = last_whole_event.name
-          AND (o.event IN ('applied', 'applied_again', 'registered', 'rolled_back')
+          AND (o.event IN ('applied', 'applied_again', 'registered', 'rolled_back', 'taken_over')
                -- undone by hand
                OR o.event = 'resolved' AND direction = 'apply' AND o.details ->> 'new' = 'rolled_back'
                OR o.event = 'history_changed' AND ((o.details -> 'new') ?| ARRAY['rollback_sql', 'status']

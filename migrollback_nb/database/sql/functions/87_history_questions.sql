@@ -29,18 +29,26 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
                    WHEN e.event = 'rolled_back' THEN 'rolled_back'
                    WHEN e.event = 'failed' AND e.details ->> 'passing' = 'false' THEN 'failed'
                    WHEN e.event = 'resolved' THEN e.details ->> 'new'
+                   WHEN e.event = 'taken_over' THEN e.details ->> 'status'
                    WHEN e.event = 'history_changed' AND e.details ->> 'table' = 'migration_history'
                         THEN CASE WHEN e.details ->> 'operation' = 'DELETE' THEN 'deleted'
                              ELSE e.details #>> '{new,status}' END END AS status
         FROM migrollback_schema.migration_events e
         WHERE e.event IN ('applied', 'applied_again', 'registered', 'rolled_back', 'failed', 'resolved',
-                          'history_changed') AND e.migration_name IS NOT NULL),
+                          'history_changed', 'taken_over') AND e.migration_name IS NOT NULL
+        UNION ALL                       -- it had been applied before that
+        SELECT e.*, 'applied' FROM migrollback_schema.migration_events e
+        WHERE e.event = 'taken_over' AND e.details ->> 'status' IN ('rolled_back', 'failed')
+          AND e.details ? 'applied_at'),
     -- registered after it was applied: before 0.2.0 only the history says when that was
     alone AS (
         SELECT c.migration_name, min(c.event_number) AS event_number FROM changing c WHERE c.status = 'applied'
          GROUP BY c.migration_name HAVING count(*) = 1 AND bool_and(c.event = 'registered'))
     SELECT c.event_number, c.migration_name,
-           CASE WHEN c.event IN ('registered', 'applied_again')
+           CASE WHEN c.event = 'taken_over'
+                THEN coalesce((c.details ->> CASE c.status WHEN 'applied' THEN 'applied_at' WHEN 'rolled_back'
+                                             THEN 'rollback_at' END)::timestamptz, c.occurred_at)
+                WHEN c.event IN ('registered', 'applied_again')
                 THEN least(coalesce((c.details ->> 'applied_at')::timestamptz, h.applied_at, c.occurred_at),
                            c.occurred_at) ELSE c.occurred_at END,
            c.status, c.event, CASE WHEN c.status = 'applied' THEN c.details ->> 'deploy' END,
@@ -49,7 +57,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
     LEFT JOIN alone a ON a.event_number = c.event_number
     LEFT JOIN migrollback_schema.migration_history h ON h.migration_name = a.migration_name
     WHERE c.status IS NOT NULL
-    ORDER BY c.event_number
+    ORDER BY c.event_number, 3
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_status_events() IS
     'The events after which a migration stands otherwise, in order. status: applied, rolled_back, failed, or deleted '
@@ -65,7 +73,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
                     WHERE h.migration_name = l.migration_name AND h.metadata ->> 'system' = 'true')
     FROM (SELECT DISTINCT ON (s.migration_name) s.* FROM migrollback_schema.migration_status_events() s
            WHERE s.since <= moment
-           ORDER BY s.migration_name, s.event_number DESC) l
+           ORDER BY s.migration_name, s.event_number DESC, s.since DESC) l
     WHERE l.status <> 'deleted'
     ORDER BY l.since, l.event_number
 $function$;

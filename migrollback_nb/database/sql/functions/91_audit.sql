@@ -50,7 +50,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
              WHERE e.event = 'history_changed' AND e.details ->> 'operation' = 'UPDATE'
                AND e.details #> '{new,migration_name}' IS NOT NULL) n
         WHERE e.event IN ('registered', 'applied', 'applied_again', 'rolled_back', 'failed', 'resolved',
-                          'history_changed', 'installed', 'upgraded', 'ledger_trust_changed')
+                          'history_changed', 'installed', 'upgraded', 'ledger_trust_changed', 'taken_over')
           AND n.name IS NOT NULL
           AND (e.event <> 'history_changed' OR e.details ->> 'table' = 'migration_history')
           AND NOT (e.event = 'resolved' AND e.details ->> 'old' = 'half applied')),
@@ -58,7 +58,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
         SELECT DISTINCT ON (t.name) t.* FROM telling t ORDER BY t.name, t.event_number DESC, t.is_gone),
     status AS MATERIALIZED (
         SELECT DISTINCT ON (s.migration_name) s.migration_name, s.status, s.event_number
-        FROM migrollback_schema.migration_status_events() s ORDER BY s.migration_name, s.event_number DESC),
+        FROM migrollback_schema.migration_status_events() s
+         ORDER BY s.migration_name, s.event_number DESC, s.since DESC),
     compared AS (
         SELECT coalesce(h.migration_name, l.name) AS name, l.event_number, CASE
             WHEN l.name IS NULL THEN 'no event tells of this row'
@@ -89,7 +90,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
         SELECT e.event_number, e.migration_name, d.depends_on, 'declared' AS source, 1 AS way
         FROM migrollback_schema.migration_events e
         CROSS JOIN LATERAL jsonb_array_elements_text(e.details -> 'depends_on') AS d (depends_on)
-        WHERE e.event IN ('registered', 'applied', 'applied_again')
+        WHERE e.event IN ('registered', 'applied', 'applied_again', 'taken_over')
           AND jsonb_typeof(e.details -> 'depends_on') = 'array'
         UNION ALL
         SELECT e.event_number, e.migration_name, d.depends_on, 'inferred', 2
