@@ -14,9 +14,6 @@ from migrollback_nb.cli.command import Call, common
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.selectors.near import close_to
 from migrollback_nb.core.text import one_line
-from migrollback_nb.database.settings import milliseconds
-from migrollback_nb.operations.attempts import read_id
-from migrollback_nb.operations.ranges import asked
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import (
@@ -70,6 +67,8 @@ def what_is_meant(args: argparse.Namespace) -> Range:
             " SELECTOR, one of them",
             hint="migrollback list and migrollback deploys show them.",
         )
+    from migrollback_nb.operations.ranges import asked
+
     return asked(args.names or None, **_range(args))
 
 
@@ -86,6 +85,8 @@ def meant(args: argparse.Namespace) -> dict[str, Any]:
 
 def rollback(call: Call) -> Any:
     """Roll back what was shown and confirmed, or show it. Writes, unless it is a dry run."""
+    from migrollback_nb.operations.attempts import read_id
+
     args = call.args
     what_is_meant(args)
     args.attempt = read_id(args.attempt)
@@ -119,6 +120,8 @@ def rollback(call: Call) -> Any:
 
 def converge(call: Call) -> Any:
     """Roll back what a folder does not hold, or show it. Writes, unless it is a dry run."""
+    from migrollback_nb.operations.attempts import read_id
+
     args = call.args
     meant: dict[str, Any] = {
         "to_files": args.to_files or None,
@@ -169,6 +172,8 @@ def _show_foreseen(call: Call, found: Foreseen) -> None:
     if found.long:
         stream.write("Will be locked here, so that others wait:\n")
         stream.writelines(f"  {one_line(line)}\n" for line in found.lines())
+    from migrollback_nb.database.settings import milliseconds
+
     if found.stalls(milliseconds(bound, option="--max-stall") or None):
         stream.write(
             f"⚠️  When others have waited for {bound}, it is ended, and nothing is known. On a copy no one waits:\n"

@@ -7,7 +7,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from html import escape as _escape
 from typing import Any
 
 from migrollback_nb.core import text as texts
@@ -22,6 +21,8 @@ BAD = "color:#ffffff;background:#b3261e"
 #: Neither good nor bad.
 QUIET = "color:#333333;background:#e4e4e4"
 
+#: As html.escape() has them: its module brings all names of characters, which takes as long as ten of ours.
+_MARKS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 #: The ground of SQL in a dark page.
 _DARK = "#1e1e1e"
 # Every line is wrapped, so nothing scrolls. JupyterLab lets each <pre> scroll, and one whose glyphs are higher than its
@@ -34,7 +35,7 @@ _COLOURED = re.compile('(<span style="color: )(#[0-9A-Fa-f]{6}|#[0-9A-Fa-f]{3})(
 
 def escape(text: object) -> str:
     """Escape a value for HTML, quotes included, unsafe characters made visible."""
-    return _escape(visible(str(text)), quote=True)
+    return visible(str(text)).translate(_MARKS)
 
 
 def definitions(rows: Sequence[tuple[str, str]]) -> str:

@@ -5,25 +5,12 @@ Rows come back as dicts keyed by the columns of the SQL functions.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from migrollback_nb.database.approval_commands import ApprovalCommands
-from migrollback_nb.database.archive_commands import ArchiveCommands
-from migrollback_nb.database.attempts import Attempts
-from migrollback_nb.database.audit_queries import AuditQueries
-from migrollback_nb.database.commands import Commands
-from migrollback_nb.database.dependency_queries import DependencyQueries
 from migrollback_nb.database.gate import Gate
-from migrollback_nb.database.graph_queries import GraphQueries
-from migrollback_nb.database.history_queries import HistoryQueries
-from migrollback_nb.database.lookups import Lookups
-from migrollback_nb.database.nontransactional import NontransactionalCommands
 from migrollback_nb.database.queries import Queries
-from migrollback_nb.database.question_queries import QuestionQueries
-from migrollback_nb.database.rehearsals import Rehearsals
-from migrollback_nb.database.selector_queries import SelectorQueries
 from migrollback_nb.database.session import Session
-from migrollback_nb.database.system import SystemCommands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +18,21 @@ if TYPE_CHECKING:
     import psycopg
 
     from migrollback_nb.core.results import Target
+    from migrollback_nb.database.approval_commands import ApprovalCommands
+    from migrollback_nb.database.archive_commands import ArchiveCommands
+    from migrollback_nb.database.attempts import Attempts
+    from migrollback_nb.database.audit_queries import AuditQueries
+    from migrollback_nb.database.commands import Commands
+    from migrollback_nb.database.dependency_queries import DependencyQueries
+    from migrollback_nb.database.graph_queries import GraphQueries
+    from migrollback_nb.database.history_queries import HistoryQueries
+    from migrollback_nb.database.lookups import Lookups
+    from migrollback_nb.database.nontransactional import NontransactionalCommands
+    from migrollback_nb.database.question_queries import QuestionQueries
+    from migrollback_nb.database.rehearsals import Rehearsals
+    from migrollback_nb.database.selector_queries import SelectorQueries
     from migrollback_nb.database.settings import Timeouts
+    from migrollback_nb.database.system import SystemCommands
 
 
 class Database:
@@ -47,20 +48,106 @@ class Database:
         self.session = session
         self.gate = Gate(session)
         self.queries = Queries(session)
-        self.history = HistoryQueries(session)
-        self.audit = AuditQueries(session)
-        self.lookups = Lookups(session, self.queries)
-        self.dependencies = DependencyQueries(session)
-        self.selectors = SelectorQueries(session)
-        self.graph = GraphQueries(session)
-        self.questions = QuestionQueries(session)
-        self.attempts = Attempts(session, self.queries)
-        self.commands = Commands(session, self.attempts)
-        self.nontransactional = NontransactionalCommands(session, self.queries, self.attempts)
-        self.rehearsals = Rehearsals(session)
-        self.approvals = ApprovalCommands(session)
-        self.archives = ArchiveCommands(session)
-        self.system = SystemCommands(session, self.queries)
+
+    # Each is loaded when it is asked for: together they take as long as half of the driver.
+
+    @cached_property
+    def history(self) -> HistoryQueries:
+        """Queries to the history."""
+        from migrollback_nb.database.history_queries import HistoryQueries
+
+        return HistoryQueries(self.session)
+
+    @cached_property
+    def audit(self) -> AuditQueries:
+        """Queries to the audit log."""
+        from migrollback_nb.database.audit_queries import AuditQueries
+
+        return AuditQueries(self.session)
+
+    @cached_property
+    def lookups(self) -> Lookups:
+        """Lookups by name."""
+        from migrollback_nb.database.lookups import Lookups
+
+        return Lookups(self.session, self.queries)
+
+    @cached_property
+    def dependencies(self) -> DependencyQueries:
+        """Queries to the dependencies."""
+        from migrollback_nb.database.dependency_queries import DependencyQueries
+
+        return DependencyQueries(self.session)
+
+    @cached_property
+    def selectors(self) -> SelectorQueries:
+        """Facts for selectors."""
+        from migrollback_nb.database.selector_queries import SelectorQueries
+
+        return SelectorQueries(self.session)
+
+    @cached_property
+    def graph(self) -> GraphQueries:
+        """Facts for graphs."""
+        from migrollback_nb.database.graph_queries import GraphQueries
+
+        return GraphQueries(self.session)
+
+    @cached_property
+    def questions(self) -> QuestionQueries:
+        """Questions about the past."""
+        from migrollback_nb.database.question_queries import QuestionQueries
+
+        return QuestionQueries(self.session)
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """How attempts ended."""
+        from migrollback_nb.database.attempts import Attempts
+
+        return Attempts(self.session, self.queries)
+
+    @cached_property
+    def commands(self) -> Commands:
+        """Commands that run in a transaction."""
+        from migrollback_nb.database.commands import Commands
+
+        return Commands(self.session, self.attempts)
+
+    @cached_property
+    def nontransactional(self) -> NontransactionalCommands:
+        """Commands outside a transaction."""
+        from migrollback_nb.database.nontransactional import NontransactionalCommands
+
+        return NontransactionalCommands(self.session, self.queries, self.attempts)
+
+    @cached_property
+    def rehearsals(self) -> Rehearsals:
+        """Rehearsals."""
+        from migrollback_nb.database.rehearsals import Rehearsals
+
+        return Rehearsals(self.session)
+
+    @cached_property
+    def approvals(self) -> ApprovalCommands:
+        """Policies, requests and approvals."""
+        from migrollback_nb.database.approval_commands import ApprovalCommands
+
+        return ApprovalCommands(self.session)
+
+    @cached_property
+    def archives(self) -> ArchiveCommands:
+        """Archives."""
+        from migrollback_nb.database.archive_commands import ArchiveCommands
+
+        return ArchiveCommands(self.session)
+
+    @cached_property
+    def system(self) -> SystemCommands:
+        """The system itself: installed, upgraded, removed."""
+        from migrollback_nb.database.system import SystemCommands
+
+        return SystemCommands(self.session, self.queries)
 
     @classmethod
     def connect(

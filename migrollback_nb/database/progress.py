@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ class ProgressReporter:
 
     def __init__(self, interrupt: Callable[[], None]) -> None:
         #: The database repeats it in each of its notices: a notice of the migration's own SQL is not taken for one.
-        self.key = uuid.uuid4().hex
+        self.key = os.urandom(16).hex()
         self.failure: BaseException | None = None  #: what the callback failed with
         self._callback: RollbackCallback | None = None
         self._also: Callable[[], None] | None = None

@@ -15,6 +15,7 @@ from migrollback_nb.database.system_files import repeated_files
 
 #: Types as our SQL spells them -> their names in pg_catalog, which can be qualified; `int` and the like are grammar.
 _IN_CATALOG = {"boolean": "bool", "int": "int4", "bigint": "int8", "double precision": "float8"}
+_CREATES = re.compile(r"CREATE OR REPLACE FUNCTION migrollback_schema\.(\w+)\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,32 @@ def qualified_type(spelled: str) -> str:
     return f"pg_catalog.{_IN_CATALOG.get(base, base)}{spelled[len(base) :]}"
 
 
+class _Signatures(Mapping[str, tuple[Argument, ...]]):
+    """Read one by one: a process calls a few of five hundred functions, and reading all takes as long as starting."""
+
+    def __init__(self) -> None:
+        self._places = {
+            start[1]: (file.text, start.end()) for file in repeated_files() for start in _CREATES.finditer(file.text)
+        }
+        self._read: dict[str, tuple[Argument, ...]] = {}
+
+    def __getitem__(self, name: str) -> tuple[Argument, ...]:
+        if name not in self._read:
+            parts = _parts(*self._places[name])
+            self._read[name] = tuple(_argument(part) for part in parts if not part.startswith("OUT "))
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
 @cache
 def signatures() -> Mapping[str, tuple[Argument, ...]]:
     """Name of each of our functions -> what it is given, in order. Reads files, once."""
-    found: dict[str, tuple[Argument, ...]] = {}
-    for file in repeated_files():
-        for start in re.finditer(r"CREATE OR REPLACE FUNCTION migrollback_schema\.(\w+)\(", file.text):
-            arguments = _parts(file.text, start.end())
-            found[start[1]] = tuple(_argument(part) for part in arguments if not part.startswith("OUT "))
-    return found
+    return _Signatures()
 
 
 @cache

@@ -100,5 +100,6 @@ def _file(path: str) -> SystemFile:
     return SystemFile(path, _root().joinpath(path).read_text(encoding="utf-8"))
 
 
+@cache
 def _root() -> Traversable:
     return resources.files("migrollback_nb.database.sql")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.selectors.near import close_to, one_of
 from migrollback_nb.core.times import When, read_time
-from migrollback_nb.database.history_queries import Window
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from migrollback_nb.database.history_queries import Window
 
 #: A selector, several of which any counts, or none.
 Selector: TypeAlias = "str | Sequence[str] | None"
@@ -30,6 +31,8 @@ def window(since: When | None = None, until: When | None = None) -> Window:
     UsageError
         When one of them is no time.
     """
+    from migrollback_nb.database.history_queries import Window
+
     return Window(
         since=None if since is None else read_time(since),
         until=None if until is None else read_time(until, end=True),

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from migrollback_nb.core.errors import MigrationNotFound, UsageError
-from migrollback_nb.core.frames.columns import EVENTS, STATUSES
 from migrollback_nb.core.times import When
 from migrollback_nb.history import asked
 from migrollback_nb.history.asked import Form, Selector, Words
@@ -148,6 +147,7 @@ class HistoryFrames(Workspace):
         limit: int | None = None,
     ) -> Sequence[dict[str, Any]]:
         """As `history`, as plain rows. Does not write."""
+        from migrollback_nb.core.frames.columns import STATUSES
         from migrollback_nb.history.migrations import completed
         from migrollback_nb.operations.preview import newest_deploy
 
@@ -345,6 +345,7 @@ class HistoryFrames(Workspace):
             Columns event_number, occurred_at, event, migration_name, attempt_id, actor (database role), interface,
             os_user, host, reason, details (dict), hash.
         """
+        from migrollback_nb.core.frames.columns import EVENTS
         from migrollback_nb.history.events import Wanted, event_frame, event_parts
 
         filters: dict[str, Any] = {
@@ -394,6 +395,8 @@ class HistoryFrames(Workspace):
 
         `after`: only events of a higher number than this.
         """
+        from migrollback_nb.core.frames.columns import EVENTS
+
         return self.database.history.event_rows(
             names=self._names_with_events(select, exclude),
             kinds=asked.words(event, EVENTS, what="event"),

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
-from uuid import UUID
 
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import MigrationNotFound, Refused, UsageError
 from migrollback_nb.operations.preview import stem
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from migrollback_nb.core.selectors import Facts
     from migrollback_nb.core.times import When
     from migrollback_nb.database import Database

@@ -20,12 +20,14 @@ from migrollback_nb.core.errors import (
     Refused,
     UsageError,
 )
+from migrollback_nb.core.later import Later
 from migrollback_nb.core.selectors.near import close_to
 from migrollback_nb.core.times import read_time, show_time
 from migrollback_nb.operations.rejection import not_found
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import PruneResult, SchemaDiff, Verification
+    from migrollback_nb.core.results.definitions import Definition
     from migrollback_nb.core.times import When
     from migrollback_nb.database import Database
 
@@ -171,15 +173,26 @@ def _verify_through_gate(database: Database, name: str) -> tuple[Verification | 
 
 def verification_of(row: Mapping[str, Any]) -> Verification:
     """The result of a row of verify_migration_rollback(), with the DDL of what differs; pure."""
-    from migrollback_nb.undo.ddl.definitions import with_definitions
-
     found = results.Verification.from_row(row)
     return replace(
         found,
-        changes=with_definitions(found.changes),
-        differences=with_definitions(found.differences),
-        unexpected=with_definitions(found.unexpected),
+        changes=_with_definitions(found.changes),
+        differences=_with_definitions(found.differences),
+        unexpected=_with_definitions(found.unexpected),
     )
+
+
+def _with_definitions(diff: SchemaDiff) -> SchemaDiff:
+    """The difference, with the DDL of what differs once it is looked at: most verifications are read as one line."""
+    if not diff:
+        return diff
+
+    def write() -> tuple[Definition, ...]:
+        from migrollback_nb.undo.ddl.definitions import definitions
+
+        return tuple(definitions(diff.changes))
+
+    return replace(diff, definitions=Later(write))
 
 
 def prune(database: Database, age: When) -> PruneResult:

@@ -1,9 +1,12 @@
 """A diff shows DDL: what came or went whole, of what stays the lines that differ, old beside new, the words marked."""
 
+import copy
+import pickle
 import re
 
 import pytest
 
+from migrollback_nb.core.later import Later
 from migrollback_nb.core.results import SchemaChange, SchemaDiff
 from migrollback_nb.core.side_by_side import pairs, side_by_side, unified
 from migrollback_nb.undo.ddl.definitions import definitions, with_definitions
@@ -186,3 +189,24 @@ LIBC = {"collprovider": "c", "collcollate": "C", "collctype": "C"}
 )  # fmt: skip
 def test_what_few_databases_have_is_written_too(kind, definition, text):
     assert only(change("created", kind, "x.y", new=definition)).new == text
+
+
+def test_definitions_that_are_made_later_are_those_of_a_tuple():
+    calls = []
+
+    def make():
+        calls.append(1)
+        return ("a", "b")
+
+    later = Later(make)
+    kept = SchemaDiff(changes=(), definitions=later)
+    assert not calls
+    assert later == ("a", "b")
+    assert later == Later(lambda: ("a", "b"))
+    assert later != ("a",)
+    assert (later[0], later[1:], len(later), list(later)) == ("a", ("b",), 2, ["a", "b"])
+    assert repr(later) == "('a', 'b')"
+    assert hash(later) == hash(("a", "b"))
+    assert pickle.loads(pickle.dumps(kept)).definitions == ("a", "b")  # our own bytes
+    assert copy.deepcopy(kept) == SchemaDiff(changes=(), definitions=("a", "b"))
+    assert calls == [1]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.assessment import Assessment, assessed
-from migrollback_nb.core.results.foreseen import Foreseen
-from migrollback_nb.core.results.lost_rows import LostRows
-from migrollback_nb.core.results.selection import ClosedSelection, Range
-from migrollback_nb.core.results.target import Target
-from migrollback_nb.core.results.verdict_cards import card_of
 from migrollback_nb.core.text import as_line, as_text, one_line
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results.foreseen import Foreseen
+    from migrollback_nb.core.results.lost_rows import LostRows
+    from migrollback_nb.core.results.selection import ClosedSelection, Range
+    from migrollback_nb.core.results.target import Target
 
 
 @as_line
@@ -46,6 +47,8 @@ class CheckResult:
         )
 
     def _repr_html_(self) -> str:
+        from migrollback_nb.core.results.verdict_cards import card_of
+
         card = card_of(self)
         rows = [
             ("Migration", self.migration_name),
@@ -161,6 +164,8 @@ class Preview(OfSteps):
             rows.insert(0, ("Selected", self.closed.words))
         if self.deploy_ledgers:
             rows.append(("Would change the deploy ledger", "\n".join(self.deploy_ledgers)))
+        from migrollback_nb.core.results.verdict_cards import card_of
+
         card = card_of(self)
         heading = "" if card is None else card.to_html()
         return heading + html.definitions(rows) + html.warnings(self.warnings) + html.sql(self.sql)

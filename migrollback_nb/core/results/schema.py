@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -72,7 +72,7 @@ class SchemaDiff:
     old: str = "before"  #: what the old state is
     new: str = "now"  #: what the new state is
     #: each object as DDL, its parts with it, as it was and as it is; empty where that was not asked for
-    definitions: tuple[Definition, ...] = ()
+    definitions: Sequence[Definition] = ()
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]], *, old: str = "before", new: str = "now") -> Self:

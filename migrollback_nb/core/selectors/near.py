@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher, get_close_matches
 
 #: What is less alike than the closest by more than this is no guess beside it: names of one day are all alike.
 _WORSE = 0.15
@@ -17,6 +16,8 @@ def near(wanted: str, known: Iterable[str], *, most: int = 3) -> tuple[str, ...]
     >>> near("20250120_add_setings", ["20250120_drop_tags", "20250120_add_settings"])
     ('20250120_add_settings',)
     """
+    from difflib import SequenceMatcher, get_close_matches  # on a slip only: it takes as long as ten modules of ours
+
     have = list(dict.fromkeys(known))
     found = get_close_matches(wanted, have, n=most)
     alike = [SequenceMatcher(None, name, wanted).ratio() for name in found]
