@@ -47,10 +47,20 @@ PLAY = (
 ATLAS_TABLE = (
     "CREATE TABLE {} (version varchar PRIMARY KEY, description varchar NOT NULL, type bigint NOT NULL DEFAULT 2,"
     " applied bigint NOT NULL DEFAULT 0, total bigint NOT NULL DEFAULT 0, executed_at timestamptz NOT NULL,"
-    " execution_time bigint NOT NULL, error text, error_stmt text, hash varchar NOT NULL, partial_hashes jsonb, operator_version"
-    " varchar NOT NULL)"
+    " execution_time bigint NOT NULL, error text, error_stmt text, hash varchar NOT NULL, partial_hashes jsonb,"
+    " operator_version varchar NOT NULL)"
 )
 ATLAS = f"CREATE SCHEMA atlas_schema_revisions; {ATLAS_TABLE.format('atlas_schema_revisions.atlas_schema_revisions')}"
+#: As Hasura's server makes it, and its CLI's older table (cli/internal/statestore/migrations/hdbtable.go).
+HASURA = (
+    "CREATE SCHEMA hdb_catalog; CREATE TABLE hdb_catalog.hdb_version (hasura_uuid uuid PRIMARY KEY DEFAULT"
+    " gen_random_uuid(), version text NOT NULL, upgraded_on timestamptz NOT NULL, cli_state jsonb NOT NULL DEFAULT"
+    " '{}', console_state jsonb NOT NULL DEFAULT '{}'); INSERT INTO hdb_catalog.hdb_version (version, upgraded_on)"
+    " VALUES ('48', now())"
+)
+HASURA_TABLE = (
+    "CREATE TABLE hdb_catalog.schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
+)
 #: Tool -> (its ledger, a query for what it holds, what it holds of migration 1, 2 and 3, the files of migration N).
 LEDGERS = {
     "goose": (

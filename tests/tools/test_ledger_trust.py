@@ -14,6 +14,8 @@ from ledgers import (
     FLYWAY,
     GOLANG_MIGRATE,
     GOOSE,
+    HASURA,
+    HASURA_TABLE,
     LEDGERS,
     LIQUIBASE,
     PLAY,
@@ -99,6 +101,10 @@ SHAPES = {
             "CREATE SCHEMA drizzle; CREATE TABLE drizzle.__drizzle_migrations (id int, hash text, created_at bigint)",
             "drizzle.__drizzle_migrations",
         )
+    ],
+    "Hasura": [
+        (HASURA, "hdb_catalog.hdb_version"),
+        (f"CREATE SCHEMA hdb_catalog; {HASURA_TABLE}", "hdb_catalog.schema_migrations"),
     ],
     "Atlas": [
         (ATLAS, "atlas_schema_revisions.atlas_schema_revisions"),
@@ -191,7 +197,7 @@ def test_no_planted_ledger_is_touched(mallory, session):
                 assert (caught.value.sqlstate, caught.value.diag.message_primary) == ("MR024", told), (tool, call)
             mallory.execute(
                 f"DROP TABLE {ledger} CASCADE; DROP FUNCTION seizes; DROP SCHEMA IF EXISTS sqitch, drizzle,"
-                " atlas_schema_revisions, graphile_migrate CASCADE"
+                " atlas_schema_revisions, graphile_migrate, hdb_catalog CASCADE"
                 + ("; DROP SCHEMA supabase_migrations CASCADE" if tool == "supabase" else "")
             )
         connection.execute("DELETE FROM migration_history WHERE migration_name = '3_t'")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrollback_nb.core.errors import MigrationFileError
 from migrollback_nb.core.text import first_few
 from migrollback_nb.files import not_read, tools
-from migrollback_nb.files.formats import atlas, drizzle, liquibase, nested, program_folders, sqitch
+from migrollback_nb.files.formats import atlas, drizzle, hasura, liquibase, nested, program_folders, sqitch
 from migrollback_nb.files.formats.layout import Found, Layout, layout
 from migrollback_nb.files.text import read_text
 
@@ -33,40 +33,96 @@ def look(folder: Path, rollbacks: Path) -> Layout:
         return _planned(folder)
     with os.scandir(folder) as entries:
         seen = [entry for entry in entries if not entry.name.startswith(".")]
-    names = [entry.name for entry in seen]
     # Prisma's folders may be called *.sql too
     folders = {entry.name for entry in seen if entry.name.endswith(".sql") and _holds_sql(_inside(entry))}
-    files = sorted(name for name in names if name.endswith(".sql") and name not in folders)
-    # those of other tools have a folder for each migration; what cannot be looked into is not one of them
-    inside = {
-        entry.name: _listing(entry.path)
-        for entry in seen
-        if entry.name[:1].isdigit() and (entry.name in folders or (not entry.name.endswith(".sql") and entry.is_dir()))
-    }
-    if (folder / drizzle.JOURNAL).is_file():
-        return drizzle.read(folder, names, rollbacks)
-    has_sum = atlas.SUM in names and bool(files)
-    if has_sum and atlas.is_own_format(files) and not _is_marked(folder / files[0]):
-        return atlas.read(folder, files, rollbacks)
+    here = _Here(
+        folder=folder,
+        rollbacks=rollbacks,
+        entries=seen,
+        files=sorted(entry.name for entry in seen if entry.name.endswith(".sql") and entry.name not in folders),
+        # those of other tools have a folder for each migration; what cannot be looked into is not one of them
+        inside={
+            entry.name: _listing(entry.path)
+            for entry in seen
+            if entry.name[:1].isdigit()
+            and (entry.name in folders or (not entry.name.endswith(".sql") and entry.is_dir()))
+        },
+    )
+    found = (reader(here) for reader in _READERS)
+    return next((one for one in found if one is not None), None) or _by_names(here)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Here:
+    """What lies in a folder."""
+
+    folder: Path
+    rollbacks: Path
+    entries: Sequence[os.DirEntry[str]]
+    files: Sequence[str]  #: names of the files *.sql, in order
+    inside: Mapping[str, Sequence[str]]  #: folders that may be migrations -> what they hold
+
+    @property
+    def names(self) -> list[str]:
+        return [entry.name for entry in self.entries]
+
+
+def _drizzle(here: _Here) -> Layout | None:
+    if not (here.folder / drizzle.JOURNAL).is_file():
+        return None
+    return drizzle.read(here.folder, here.names, here.rollbacks)
+
+
+def _atlas(here: _Here) -> Layout | None:
+    if not _has_sum(here) or not atlas.is_own_format(here.files) or _is_marked(here.folder / here.files[0]):
+        return None
+    return atlas.read(here.folder, here.files, here.rollbacks)
+
+
+def _liquibase(here: _Here) -> Layout | None:
     # by two files, for all would have to be opened
-    if files and all(liquibase.is_formatted(folder / name) for name in {files[0], files[-1]}):
-        return liquibase.read(folder, files)
-    plain = all(program_folders.is_made(name) for name in files) and not any(map(_holds_sql, inside.values()))
-    if plain or program_folders.is_project(names):
-        of_programs = program_folders.read(folder, names, rollbacks)
-        if of_programs is not None:
-            return of_programs
+    ends = {*here.files[:1], *here.files[-1:]}
+    if not ends or not all(liquibase.is_formatted(here.folder / name) for name in ends):
+        return None
+    return liquibase.read(here.folder, here.files)
+
+
+def _programs(here: _Here) -> Layout | None:
+    plain = all(program_folders.is_made(name) for name in here.files) and not any(map(_holds_sql, here.inside.values()))
+    if not plain and not program_folders.is_project(here.names):
+        return None
+    return program_folders.read(here.folder, here.names, here.rollbacks)
+
+
+#: Those that know a folder by more than the names of its migrations.
+_READERS = (_drizzle, _atlas, _liquibase, _programs)
+
+
+def _by_names(here: _Here) -> Layout:
+    """By the names of files and folders alone."""
+    folder, files = here.folder, here.files
     below = nested.flyway(folder, files)
-    found, left_out = _without_programs(below or layout(files, inside), names)
-    if not files and not found.migrations and (numbered := nested.numbered(inside)) is not None:
-        return numbered
+    found, left_out = _without_programs(below or layout(files, here.inside), here.names)
     if not found.migrations:
-        return found
-    if has_sum and not below:
+        return (None if files else _by_folders(here)) or found
+    if below is None and hasura.is_one(folder, here.inside, files):
+        found = hasura.known(found, hasura.database_of(folder), here.inside)
+    if below is None and _has_sum(here):
         found = atlas.checked(found, folder, files)
-    undoing = [entry for entry in seen if not_read.undo_folder(entry.name) and entry.is_dir()]
-    remarks = [*_left_out(left_out), *(() if below else _unread_folders(found, undoing, inside))]
+    undoing = [entry for entry in here.entries if not_read.undo_folder(entry.name) and entry.is_dir()]
+    remarks = [*_left_out(left_out), *(() if below else _unread_folders(found, undoing, here.inside))]
     return replace(found, remarks=(*found.remarks, *remarks)) if remarks else found
+
+
+def _by_folders(here: _Here) -> Layout | None:
+    """Of a folder without files."""
+    if (database := hasura.database_below(here.folder, here.names)) is not None:
+        return hasura.of_database(here.folder, database)
+    return nested.numbered(here.inside)
+
+
+def _has_sum(here: _Here) -> bool:
+    return bool(here.files) and (here.folder / atlas.SUM).is_file()
 
 
 def _without_programs(found: Layout, names: Iterable[str]) -> tuple[Layout, list[str]]:

@@ -186,6 +186,22 @@ BEGIN
          'SELECT bool_or(l.applied < l.total) FROM %1$s l',
             'SELECT l.version FROM %1$s l WHERE l.applied = l.total AND l.version NOT LIKE ''.%%''', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        -- the state of its CLI as JSON, or the table from before that: see hasura_versions()
+        ('Hasura', 'hdb_catalog.hdb_version', '{version,upgraded_on,cli_state}', '{}', 'version', false, NULL,
+         'SELECT bool_or(v.dirty) FROM ' || replace('migrollback_schema', '%', '%%')
+             || '.hasura_versions(%1$L::regclass) v',
+            'SELECT v.version FROM ' || replace('migrollback_schema', '%', '%%')
+             || '.hasura_versions(%1$L::regclass) v WHERE NOT v.dirty',
+            'done AS (SELECT s.r FROM ' || replace('migrollback_schema', '%', '%%')
+             || '.set_hasura_version(%1$L::regclass, $2, true) AS s (r) WHERE s.r IS NOT NULL)',
+            'done AS (SELECT s.r FROM ' || replace('migrollback_schema', '%', '%%')
+             || '.set_hasura_version(%1$L::regclass, $2, false) AS s (r) WHERE s.r IS NOT NULL)'),
+        ('Hasura', 'hdb_catalog.schema_migrations', '{version,dirty}', '{}', 'version', false, NULL,
+         'SELECT bool_or(l.dirty) FROM %1$s l',
+            'SELECT l.version::text FROM %1$s l WHERE NOT l.dirty',
+            'done AS (INSERT INTO %1$s AS l (version, dirty) VALUES ($2::bigint, false) ON CONFLICT (version) DO '
+            'NOTHING RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version::text = $2 RETURNING to_jsonb(l))'),
         ('Prisma', '_prisma_migrations', '{migration_name,finished_at,rolled_back_at}', '{}', 'name', false, NULL,
          'SELECT bool_or(l.finished_at IS NULL AND l.rolled_back_at IS NULL) FROM %1$s l',
             -- a folder may be called *.sql, and a name here never ends so

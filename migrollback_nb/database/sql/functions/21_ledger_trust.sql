@@ -96,7 +96,8 @@ CREATE OR REPLACE FUNCTION migrollback_schema.deploy_ledger_relations(tool text,
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT array_remove(ARRAY[ledger] || CASE WHEN tool = 'Sqitch' THEN
         ARRAY[to_regclass('sqitch.tags'), to_regclass('sqitch.events'), to_regclass('sqitch.dependencies')]
-        WHEN tool = 'Knex' THEN ARRAY[migrollback_schema.knex_lock_table(ledger)] END, NULL)
+        WHEN tool = 'Knex' THEN ARRAY[migrollback_schema.knex_lock_table(ledger)]
+        WHEN tool = 'Hasura' THEN ARRAY[nullif(to_regclass('hdb_catalog.schema_migrations'), ledger)] END, NULL)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_ledger_relations(text,
     regclass) IS

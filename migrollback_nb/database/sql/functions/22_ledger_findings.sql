@@ -186,7 +186,12 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     newest text := migrollback_schema.newest_in_deploy_ledger(metadata ->> 'tool', version, metadata ->> 'search_path');
 BEGIN
-    IF metadata ->> 'tool' = 'Play' AND status <> 'rolled_back' AND newest::numeric > substring(version
+    IF metadata ->> 'tool' = 'Hasura' AND status <> 'rolled_back'
+       AND NOT EXISTS (SELECT FROM migrollback_schema.deploy_ledger('Hasura', metadata ->> 'search_path')) THEN
+        RETURN format('Hasura keeps its ledger in another database: it will take this one for applied after a '
+                      'rollback, until hasura migrate apply --version %s --skip-execution --type down',
+                      regexp_replace(version, '^.*:', ''));
+    ELSIF metadata ->> 'tool' = 'Play' AND status <> 'rolled_back' AND newest::numeric > substring(version
            FROM '^[0-9]{1,255}$')::numeric THEN
         RETURN format('Play compares its evolutions with its ledger place by place: without this one below the '
                       'newest, %s, it will run the Downs of what comes after, and all their Ups again', newest);
@@ -205,8 +210,8 @@ BEGIN
     RETURN NULL;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.not_newest_in_deploy_ledger_warning(text, text, text, jsonb) IS
-    'What to say of an applied migration behind which its deploy tool does not look back; NULL of others. Does not '
-    'write.';
+    'What to say of an applied migration behind which its deploy tool does not look back, or whose ledger is in '
+    'another database; NULL of others. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.version_before(metadata jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
