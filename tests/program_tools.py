@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -331,4 +332,50 @@ class Drizzle(ProgramTool):
         return [self.names[when - 1737331200000] for (when,) in rows]
 
 
-TOOLS = (Alembic, Django, Knex, TypeOrm, Drizzle)
+class Graphile(ProgramTool):
+    """graphile-migrate, from npm, on committed migrations as it writes them."""
+
+    program = "graphile-migrate"
+    names = ("000001-a", "000002-b")
+
+    def __init__(self, root: Path, dsn: str) -> None:
+        super().__init__(root, dsn)
+        (self.folder / "committed").mkdir(parents=True)
+        (self.folder / "current.sql").write_text("-- Enter migration here\n")
+        (root / ".gmrc").write_text("{}")
+        self.hash: str | None = None
+
+    def write_program(self, place, name, table):  # noqa: ARG002
+        body = f"CREATE TABLE {table} (id int);"
+        previous, text = self.hash or "-", f"{self.hash or ''}\n{body}".strip() + "\n"
+        self.hash = f"sha1:{hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()}"
+        (self.folder / "committed" / f"{name}.sql").write_text(
+            f"--! Previous: {previous}\n--! Hash: {self.hash}\n--! Message: {table}\n\n{body}\n"
+        )
+
+    @property
+    def database(self) -> dict[str, str]:
+        """Its variables for its database; no command here goes to the shadow."""
+        dsn = self.dsn
+        url = f"postgres://{dsn['user']}@localhost:{dsn['port']}/{dsn['dbname']}?host={dsn['host']}"
+        return {"DATABASE_URL": url, "SHADOW_DATABASE_URL": url.replace(f"/{dsn['dbname']}?", "/shadow?")}
+
+    def up(self):
+        self.run(str(PROGRAMS / "graphile-migrate"), "migrate", **self.database)
+
+    def applied(self):
+        said = subprocess.run(
+            [str(PROGRAMS / "graphile-migrate"), "status"],
+            check=False,  # 1 where some are pending
+            cwd=self.root,
+            env=os.environ | self.database,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert said.stdout, said.stderr
+        written = sorted(path.name for path in (self.folder / "committed").iterdir())
+        return [name.removesuffix(".sql") for name in written if f"{name[:6]}.sql" not in said.stdout]
+
+
+TOOLS = (Alembic, Django, Knex, TypeOrm, Drizzle, Graphile)

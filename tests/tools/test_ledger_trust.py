@@ -106,6 +106,14 @@ SHAPES = {
         (HASURA, "hdb_catalog.hdb_version"),
         (f"CREATE SCHEMA hdb_catalog; {HASURA_TABLE}", "hdb_catalog.schema_migrations"),
     ],
+    "graphile-migrate": [
+        (
+            "CREATE SCHEMA graphile_migrate; CREATE TABLE graphile_migrate.migrations (hash text PRIMARY KEY,"
+            " previous_hash text REFERENCES graphile_migrate.migrations, filename text NOT NULL, date timestamptz NOT"
+            " NULL DEFAULT now())",
+            "graphile_migrate.migrations",
+        )
+    ],
     "Atlas": [
         (ATLAS, "atlas_schema_revisions.atlas_schema_revisions"),
         (ATLAS_TABLE.format("atlas_schema_revisions"), "public.atlas_schema_revisions"),

@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from program_tools import PROGRAMS, TOOLS, Alembic, Django, Knex, ProgramTool
+from program_tools import PROGRAMS, TOOLS, Alembic, Django, Drizzle, Graphile, Knex, ProgramTool
 from watching import exists
 
 import migrollback_nb as mr
 from migrollback_nb.files.location import folder_path
+
+#: Those whose migrations are SQL.
+SQL_TOOLS = (Drizzle, Graphile)
+#: Programs whose migrations say which comes before which.
+CHAINED = ("alembic", "django-admin", "graphile-migrate")
 
 
 def made(kind: type[ProgramTool], root: Path, dsn: str) -> ProgramTool:
@@ -53,12 +58,25 @@ def test_what_is_rolled_back_the_tool_calls_pending_and_applies_again(tool, besi
     assert exists(session(), "b")
     assert beside.sync().applied_again == (second,)
     assert tool.applied() == [first, second]
-    done = beside.rollback(first, confirm=first, chain=True) if tool.program in ("alembic", "django-admin") else None
+    done = beside.rollback(first, confirm=first, chain=True) if tool.program in CHAINED else None
     if done is not None:
         assert done.success
         assert tool.applied() == []
         tool.up()
         assert tool.applied() == [first, second]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tool", SQL_TOOLS, ids=lambda kind: kind.program, indirect=True)
+def test_what_is_applied_here_the_tool_leaves_alone(tool, beside):
+    first = tool.write(0)
+    tool.up()
+    beside.adopt()
+    second = tool.write(1)
+    assert beside.apply().applied == (second,)
+    assert tool.applied() == [first, second]
+    tool.up()  # would fail: the table is there
+    assert beside.check(second).warnings == ()
 
 
 @pytest.fixture

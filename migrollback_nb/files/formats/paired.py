@@ -1,6 +1,6 @@
 """Migrations of two files, one that does and one that undoes. Pure.
 
-golang-migrate, yoyo, postgrator, Flyway, diesel, Prisma, Sqitch.
+golang-migrate, yoyo, postgrator, Flyway, diesel, Prisma, Sqitch, drizzle, graphile-migrate.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from migrollback_nb.files.migration import MigrationFile
 from migrollback_nb.parsing.statements import SqlText
 
 _YOYO_HEADER = re.compile(r"--\s*(depends|transactional)\s*:\s*(.*?)\s*$", re.IGNORECASE)
+#: What says in a file that it runs in no transaction.
+_NO_TRANSACTION = {"graphile-migrate": re.compile(r"(?:--! [A-Z].*\n)*\s*--!\s*no-transaction\b")}
+#: Those that run the whole of a file, a live rollback block too.
+_RUNS_ALL = ("drizzle", "graphile-migrate")
 _BY_NUMBER = ("golang-migrate", "postgrator", "Flyway")
 
 
@@ -100,6 +104,9 @@ class PairedFile(MigrationFile):
             and self._yoyo_headers.get("transactional", ("", 0))[0].lower() == "false"
         ):
             return False
+        mark = _NO_TRANSACTION.get(self.written_for or "")
+        if said is None and mark is not None and mark.match(self.text):
+            return False
         # Elsewhere the files say nothing of it: the tool sends them as they are, and what PostgreSQL refuses in a
         # transaction runs in none.
         return False if said is None and self.up_refused_in_transaction else said
@@ -128,13 +135,13 @@ class PairedFile(MigrationFile):
     @cached_property
     def remarks(self) -> tuple[str, ...]:
         """As of any file; and that its tool would run the block too."""
-        block = self.rollback if self.written_for == "drizzle" else None
+        block = self.rollback if self.written_for in _RUNS_ALL and self.rollback_text is None else None
         if block is None or not block.live:
             return super().remarks
         return (
             *super().remarks,
-            f"{block.path}:{block.line}: the rollback block is live SQL, and drizzle runs the whole file. Comment it"
-            " out line by line",
+            f"{block.path}:{block.line}: the rollback block is live SQL, and {self.written_for} runs the whole file."
+            " Comment it out line by line",
         )
 
     def metadata(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from migrollback_nb.core.errors import MigrationFileError
 from migrollback_nb.files import migration, tools
-from migrollback_nb.files.formats import drizzle
+from migrollback_nb.files.formats import drizzle, graphile
 from migrollback_nb.files.formats.atlas_file import AtlasFile
 from migrollback_nb.files.formats.changeset import ChangesetFile
 from migrollback_nb.files.formats.cut import CutFile, cut_by
@@ -18,6 +18,9 @@ from migrollback_nb.files.formats.paired import PairedFile
 from migrollback_nb.files.formats.program import ProgramFile
 from migrollback_nb.files.migration import MigrationFile
 from migrollback_nb.files.text import read_text
+
+#: Tool -> what its ledger keeps of a file.
+_HASHES = {"drizzle": drizzle.hash_of, "graphile-migrate": graphile.hash_of}
 
 
 def read_found(folder: Path, name: str, found: Found, *, deployed_by: str | None) -> MigrationFile:
@@ -75,7 +78,7 @@ def read_found(folder: Path, name: str, found: Found, *, deployed_by: str | None
         return ProgramFile(**parts, text=up, program=program, program_text=text)
     if found.tool == "Atlas":
         return AtlasFile(**parts, text=text)
-    kept = {"ledger_hash": drizzle.hash_of(path)} if found.tool == "drizzle" else {}
+    kept = {"ledger_hash": hash_of(path)} if (hash_of := _HASHES.get(found.tool or "")) else {}
     return PairedFile(**parts, text=text, kept=kept)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from migrollback_nb.core.errors import MigrationFileError
 from migrollback_nb.core.text import first_few
 from migrollback_nb.files import not_read, tools
-from migrollback_nb.files.formats import atlas, drizzle, hasura, liquibase, nested, program_folders, sqitch
+from migrollback_nb.files.formats import atlas, drizzle, graphile, hasura, liquibase, nested, program_folders, sqitch
 from migrollback_nb.files.formats.layout import Found, Layout, layout
 from migrollback_nb.files.text import read_text
 
@@ -79,6 +79,12 @@ def _atlas(here: _Here) -> Layout | None:
     return atlas.read(here.folder, here.files, here.rollbacks)
 
 
+def _graphile(here: _Here) -> Layout | None:
+    if (below := graphile.committed(here.folder, here.names)) is None:
+        return None
+    return graphile.read(here.folder, below, here.names, here.rollbacks)
+
+
 def _liquibase(here: _Here) -> Layout | None:
     # by two files, for all would have to be opened
     ends = {*here.files[:1], *here.files[-1:]}
@@ -95,7 +101,7 @@ def _programs(here: _Here) -> Layout | None:
 
 
 #: Those that know a folder by more than the names of its migrations.
-_READERS = (_drizzle, _atlas, _liquibase, _programs)
+_READERS = (_drizzle, _atlas, _graphile, _liquibase, _programs)
 
 
 def _by_names(here: _Here) -> Layout:

@@ -202,6 +202,14 @@ BEGIN
             'done AS (INSERT INTO %1$s AS l (version, dirty) VALUES ($2::bigint, false) ON CONFLICT (version) DO '
             'NOTHING RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.version::text = $2 RETURNING to_jsonb(l))'),
+        -- each row points at the one before it
+        ('graphile-migrate', 'graphile_migrate.migrations', '{hash,previous_hash,filename,date}', '{}', 'version',
+         false, 'SELECT regexp_replace(max(l.filename), ''\.sql$'', '''') FROM %1$s l', NULL,
+            'SELECT regexp_replace(l.filename, ''\.sql$'', '''') FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (hash, previous_hash, filename) SELECT $4, (SELECT o.hash FROM %1$s o '
+                'ORDER BY o.filename DESC LIMIT 1), $2 || ''.sql'' '
+                'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.filename = $2 || ''.sql'') RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.filename = $2 || ''.sql'' RETURNING to_jsonb(l))'),
         ('Prisma', '_prisma_migrations', '{migration_name,finished_at,rolled_back_at}', '{}', 'name', false, NULL,
          'SELECT bool_or(l.finished_at IS NULL AND l.rolled_back_at IS NULL) FROM %1$s l',
             -- a folder may be called *.sql, and a name here never ends so
