@@ -6,6 +6,7 @@ Bodies of functions and DO blocks count too.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,8 @@ from migrollback_nb.parsing.parse_tree import RELATIONS, ROUTINES, Name, parsed_
 if TYPE_CHECKING:
     from postgast.pg_query_pb2 import Node
 
+#: What a node is -> the nodes.
+Parts = defaultdict[type, list[Any]]
 Space = Literal["relation", "routine", "type", "schema", "extension"]
 _OBJECT = tree.ObjectType
 #: What DROP, COMMENT, ALTER ... OWNER call an object -> where its name is looked up.
@@ -97,8 +100,9 @@ def _of_statement(node: Node, text: str) -> Iterator[StatementObjects]:
     statement = getattr(node, kind)
     actions = tuple(_actions(kind, statement))
     done = {(m.space, m.schema, m.name) for m in actions}
-    uses = tuple(use for use in (*_uses(node), *_conflicts(node)) if (use.space, use.schema, use.name) not in done)
-    names = set(_column_names(node))
+    parts = _parts(node)
+    uses = tuple(use for use in (*_uses(parts), *_conflicts(parts)) if (use.space, use.schema, use.name) not in done)
+    names = set(_column_names(parts))
     if kind == "create_stmt" and (
         statement.inh_relations or any(element.HasField("table_like_clause") for element in statement.table_elts)
     ):
@@ -107,12 +111,8 @@ def _of_statement(node: Node, text: str) -> Iterator[StatementObjects]:
         mentions=(*actions, *dict.fromkeys(uses)),
         names=frozenset(names),
         trigger=_trigger(statement) if kind == "create_trig_stmt" else None,
-        operators=frozenset(
-            name for one in postgast.find_nodes(node, tree.A_Expr) for name in strings(one.name)[-1:] if name
-        ),
-        texts=frozenset(
-            one.sval.sval for one in postgast.find_nodes(node, tree.A_Const) if 0 < len(one.sval.sval) < _LONGEST_LABEL
-        ),
+        operators=frozenset(name for one in parts[tree.A_Expr] for name in strings(one.name)[-1:] if name),
+        texts=frozenset(one.sval.sval for one in parts[tree.A_Const] if 0 < len(one.sval.sval) < _LONGEST_LABEL),
     )
     if kind == "create_function_stmt":
         yield from _of_function_body(statement, text)
@@ -342,31 +342,39 @@ def _split_name(text: str) -> tuple[str | None, str]:
     return name.schemaname or None, name.relname
 
 
-def _uses(node: Any) -> Iterator[Mention]:
-    hidden = {cte.ctename for cte in postgast.find_nodes(node, tree.CommonTableExpr)}
-    for relation in postgast.find_nodes(node, tree.RangeVar):
+def _parts(node: Any) -> Parts:
+    """All nodes of a statement, by what they are, each in the order of the text: one walk for all that is asked."""
+    found: Parts = defaultdict(list)
+    for _, part in postgast.walk(node):
+        found[type(part)].append(part)
+    return found
+
+
+def _uses(parts: Parts) -> Iterator[Mention]:
+    hidden = {cte.ctename for cte in parts[tree.CommonTableExpr]}
+    for relation in parts[tree.RangeVar]:
         if relation.schemaname or relation.relname not in hidden:
             yield _of_relation("used", "relation", relation)
-    for type_name in postgast.find_nodes(node, tree.TypeName):
+    for type_name in parts[tree.TypeName]:
         # of table.column%TYPE the table has a type of that name
         names = type_name.names[:-1] if type_name.pct_type else type_name.names
         schema, name = _qualified(names)
         if name and (type_name.pct_type or schema != "pg_catalog"):
             yield _in_schema("used", "type", "type", names)
-    for call in postgast.find_nodes(node, tree.FuncCall):
+    for call in parts[tree.FuncCall]:
         yield _in_schema("used", "routine", "function", call.funcname)
         if _qualified(call.funcname)[1] in _NAMING_FUNCTIONS and call.args:
             yield from _named_by(call.args[0])
-    for cast in postgast.find_nodes(node, tree.TypeCast):
+    for cast in parts[tree.TypeCast]:
         if _qualified(cast.type_name.names)[1] == "regclass":
             yield from _named_by(cast.arg)
-    for trigger in postgast.find_nodes(node, tree.CreateTrigStmt):
+    for trigger in parts[tree.CreateTrigStmt]:
         yield _in_schema("used", "routine", "function", trigger.funcname)
 
 
-def _conflicts(node: Any) -> Iterator[Mention]:
+def _conflicts(parts: Parts) -> Iterator[Mention]:
     """Constraints that INSERT ... ON CONFLICT names."""
-    for insert in postgast.find_nodes(node, tree.InsertStmt):
+    for insert in parts[tree.InsertStmt]:
         if insert.on_conflict_clause.infer.conname:
             yield _of_relation("used", "constraint", insert.relation, part=insert.on_conflict_clause.infer.conname)
 
@@ -379,17 +387,17 @@ def _named_by(argument: Any) -> Iterator[Mention]:
         yield Mention(action="used", space="relation", kind="relation", schema=schema, name=name)
 
 
-def _column_names(node: Any) -> Iterator[str]:
-    for reference in postgast.find_nodes(node, tree.ColumnRef):
+def _column_names(parts: Parts) -> Iterator[str]:
+    for reference in parts[tree.ColumnRef]:
         for field in reference.fields:
             yield "*" if field.WhichOneof("node") == "a_star" else field.string.sval
-    for target in postgast.find_nodes(node, tree.ResTarget):
+    for target in parts[tree.ResTarget]:
         yield target.name
-    for element in postgast.find_nodes(node, tree.IndexElem):
+    for element in parts[tree.IndexElem]:
         yield element.name
-    for constraint in postgast.find_nodes(node, tree.Constraint):
+    for constraint in parts[tree.Constraint]:
         yield from strings([*constraint.keys, *constraint.pk_attrs, *constraint.fk_attrs])
-    for published in postgast.find_nodes(node, tree.PublicationTable):
+    for published in parts[tree.PublicationTable]:
         yield from strings(published.columns)
 
 
