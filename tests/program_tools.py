@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -378,4 +379,41 @@ class Graphile(ProgramTool):
         return [name.removesuffix(".sql") for name in written if f"{name[:6]}.sql" not in said.stdout]
 
 
-TOOLS = (Alembic, Django, Knex, TypeOrm, Drizzle, Graphile)
+class DbMigrate(ProgramTool):
+    """db-migrate, from npm, on files as its `create --sql-file` writes them."""
+
+    program = "db-migrate"
+    names = ("20250120000000-a", "20250121000000-b")
+    undone_by_file = False
+
+    def __init__(self, root: Path, dsn: str) -> None:
+        super().__init__(root, dsn)
+        self.folder.mkdir()
+        (root / "node_modules").symlink_to(DEPLOY_TOOLS / "node_modules")
+        variables = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "database": "PGDATABASE"}
+        said = {key: {"ENV": name} for key, name in variables.items()}
+        (root / "database.json").write_text(json.dumps({"dev": {"driver": "pg", **said}, "sql-file": True}))
+
+    def db_migrate(self, *arguments: str) -> str:
+        """What `db-migrate ...` prints."""
+        return self.run(str(PROGRAMS / "db-migrate"), *arguments)
+
+    def write_program(self, place, name, table):  # noqa: ARG002
+        before = set(self.folder.iterdir())
+        self.db_migrate("create", table)
+        (made,) = (path for path in set(self.folder.iterdir()) - before if path.suffix == ".js")
+        made.with_name(f"{name}.js").write_text(made.read_text().replace(made.stem, name))
+        made.unlink()
+        for way, text in (("up", f"CREATE TABLE {table} (id int);"), ("down", f"DROP TABLE {table};")):
+            (self.folder / "sqls" / f"{made.stem}-{way}.sql").unlink()
+            (self.folder / "sqls" / f"{name}-{way}.sql").write_text(f"{text}\n")
+
+    def up(self):
+        self.db_migrate("up")
+
+    def applied(self):
+        said = self.db_migrate("check")
+        return [name for name in self.names if (self.folder / f"{name}.js").exists() and name not in said]
+
+
+TOOLS = (Alembic, Django, Knex, TypeOrm, Drizzle, Graphile, DbMigrate)

@@ -106,6 +106,9 @@ SHAPES = {
         (HASURA, "hdb_catalog.hdb_version"),
         (f"CREATE SCHEMA hdb_catalog; {HASURA_TABLE}", "hdb_catalog.schema_migrations"),
     ],
+    "db-migrate": [
+        ("CREATE TABLE migrations (id serial, name varchar(255) NOT NULL, run_on timestamp)", "public.migrations")
+    ],
     "graphile-migrate": [
         (
             "CREATE SCHEMA graphile_migrate; CREATE TABLE graphile_migrate.migrations (hash text PRIMARY KEY,"

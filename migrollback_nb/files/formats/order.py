@@ -11,7 +11,7 @@ from migrollback_nb.files.formats.layout import Layout
 from migrollback_nb.files.migration import MigrationFile
 
 #: Tools whose ledger knows a migration by its whole name: two may share their digits.
-_BY_NAME = ("node-pg-migrate", "yoyo", "Prisma", "sql-migrate", "rambler", "Knex", "Django")
+_BY_NAME = ("node-pg-migrate", "yoyo", "Prisma", "sql-migrate", "rambler", "Knex", "Django", "db-migrate")
 
 
 def in_order(files: Iterable[MigrationFile]) -> Sequence[MigrationFile]:

@@ -11,7 +11,17 @@ from pathlib import Path
 from migrollback_nb.core.errors import MigrationFileError
 from migrollback_nb.core.text import first_few
 from migrollback_nb.files import not_read, tools
-from migrollback_nb.files.formats import atlas, drizzle, graphile, hasura, liquibase, nested, program_folders, sqitch
+from migrollback_nb.files.formats import (
+    atlas,
+    db_migrate,
+    drizzle,
+    graphile,
+    hasura,
+    liquibase,
+    nested,
+    program_folders,
+    sqitch,
+)
 from migrollback_nb.files.formats.layout import Found, Layout, layout
 from migrollback_nb.files.text import read_text
 
@@ -85,6 +95,11 @@ def _graphile(here: _Here) -> Layout | None:
     return graphile.read(here.folder, below, here.names, here.rollbacks)
 
 
+def _db_migrate(here: _Here) -> Layout | None:
+    places = db_migrate.place(here.folder, here.files)
+    return None if places is None else db_migrate.read(here.folder, *places, here.rollbacks)
+
+
 def _liquibase(here: _Here) -> Layout | None:
     # by two files, for all would have to be opened
     ends = {*here.files[:1], *here.files[-1:]}
@@ -101,7 +116,7 @@ def _programs(here: _Here) -> Layout | None:
 
 
 #: Those that know a folder by more than the names of its migrations.
-_READERS = (_drizzle, _atlas, _graphile, _liquibase, _programs)
+_READERS = (_drizzle, _atlas, _graphile, _db_migrate, _liquibase, _programs)
 
 
 def _by_names(here: _Here) -> Layout:

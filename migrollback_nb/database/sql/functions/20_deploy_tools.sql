@@ -210,6 +210,12 @@ BEGIN
                 'ORDER BY o.filename DESC LIMIT 1), $2 || ''.sql'' '
                 'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.filename = $2 || ''.sql'') RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.filename = $2 || ''.sql'' RETURNING to_jsonb(l))'),
+        -- its names begin with a slash, behind which another scope would stand
+        ('db-migrate', 'migrations', '{id,name,run_on}', '{}', 'name', false, NULL, NULL,
+            'SELECT substr(l.name, 2) FROM %1$s l WHERE l.name LIKE ''/%%''',
+            'done AS (INSERT INTO %1$s AS l (name, run_on) SELECT ''/'' || $1, now() '
+                'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.name = ''/'' || $1) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.name = ''/'' || $1 RETURNING to_jsonb(l))'),
         ('Prisma', '_prisma_migrations', '{migration_name,finished_at,rolled_back_at}', '{}', 'name', false, NULL,
          'SELECT bool_or(l.finished_at IS NULL AND l.rolled_back_at IS NULL) FROM %1$s l',
             -- a folder may be called *.sql, and a name here never ends so

@@ -263,6 +263,7 @@ BEGIN
                        ('Atlas', 'l.version', 'executed_at', 'l.executed_at', false),
                        ('golang-migrate', 'l.version', 'executed_at', 'l.executed_at', false),            -- Atlas
                        ('graphile-migrate', 'regexp_replace(l.filename, ''\.sql$'', '''')', 'date', 'l.date', false),
+                       ('db-migrate', 'substr(l.name, 2)', 'run_on', 'l.run_on', false),
                        ('Play', 'l.id::text', 'applied_at', 'l.applied_at', false),
                        ('Django', 'l.app || ''.'' || l.name', 'applied', 'l.applied', false),
                        ('Knex', 'regexp_replace(l.name, ''\.[^.]*$'', '''')', 'migration_time', 'l.migration_time',
