@@ -143,6 +143,60 @@ def dropped_columns(up):
     return re.findall(r"^ALTER TABLE .*? DROP COLUMN (\w+)", up)
 
 
+#: What changes keys, of rows 1 to 10 that lie in the other order; SQL of its rollback where it inserts rows.
+KEYS = {
+    "all": ("UPDATE t SET id = id + 1", None),
+    "and then values": ("UPDATE t SET id = id + 100; UPDATE t SET v = 'x'; DELETE FROM t WHERE id = 103", None),
+    "twice": (
+        "UPDATE t SET v = 'a' WHERE id < 4; UPDATE t SET id = id + 100 WHERE id > 2; UPDATE t SET v = v || 'b';"
+        " UPDATE t SET id = id - 50 WHERE id > 100; DELETE FROM t WHERE v LIKE '%b' AND id = 2",
+        None,
+    ),
+    "to that of one that went": (
+        "DELETE FROM t WHERE id = 1; UPDATE t SET id = 1 WHERE id = 2; INSERT INTO t VALUES (2, 'new');"
+        " UPDATE t SET v = v || '!'",
+        "DELETE FROM t WHERE v LIKE 'new%'",
+    ),
+    "and one that came again": (
+        "DELETE FROM t WHERE id = 4; INSERT INTO t VALUES (4, 'new'); UPDATE t SET id = 40 WHERE id = 4;"
+        " UPDATE t SET v = 'x' WHERE id > 5",
+        None,
+    ),
+}
+TWO_TABLES = """
+    CREATE TABLE t (id int PRIMARY KEY, v text);
+    INSERT INTO t SELECT n, 'v' || n FROM generate_series(10, 1, -1) n;
+    CREATE TABLE u (t int REFERENCES t ON UPDATE CASCADE ON DELETE SET NULL, id int PRIMARY KEY);
+    INSERT INTO u SELECT n, n FROM generate_series(1, 10) n;
+"""
+
+
+@pytest.mark.parametrize("what", KEYS)
+def test_rows_are_followed_through_changes_of_their_keys(db, write, session, what):
+    connection = session()
+    connection.execute(TWO_TABLES)
+    before = rows(connection, "*", "t"), rows(connection, "id, t", "u")
+    up, rollback = KEYS[what]
+    write("001_keys", f"{up};", f"{rollback or 'SELECT 1'};")
+    db.apply("001_keys", archive=True)
+    assert rows(connection, "*", "t") != before[0]
+    result = db.rollback("001_keys", confirm="001_keys")
+    assert (rows(connection, "*", "t"), rows(connection, "id, t", "u")) == before
+    assert result.verification.verdict == "restored"
+
+
+def test_keys_that_were_exchanged_are_said_to_stay(db, write, session):
+    connection = session()
+    connection.execute(TWO_TABLES)
+    exchange = "UPDATE t SET id = -1 WHERE id = 1; UPDATE t SET id = 1 WHERE id = 2; UPDATE t SET id = 2 WHERE id = -1;"
+    write("001_keys", exchange, "SELECT 1;")
+    db.apply("001_keys", archive=True)
+    result = db.rollback("001_keys", confirm="001_keys")
+    assert result.verification.verdict == "schema_restored"
+    (effect,) = [effect for effect in result.verification.effects if effect.effect == "values_not_restored"]
+    assert (effect.identity, "23505" in effect.detail) == ("public.t", True)
+
+
 def names_column(headline, column):
     return re.search(rf"\([^()]*column dropped[^()]*: [^()]*\b{column}\b", headline) is not None
 

@@ -128,6 +128,10 @@ STATEMENTS = 25
 #: Where schema_objects() sees what pg_dump does not show, and why that is right.
 EXPLAINED: list[tuple[str, str]] = [
     (
+        "COMMENT ON CONSTRAINT",
+        "pg_dump leaves out the comment on a constraint that a partition inherits; it is there",
+    ),
+    (
         "GRANT .* ON LANGUAGE (sql|c|internal)",
         "pg_dump leaves out the rights on languages that are no procedural ones; granted they are",
     ),

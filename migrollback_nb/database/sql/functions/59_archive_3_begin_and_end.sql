@@ -160,12 +160,54 @@ COMMENT ON FUNCTION migrollback_schema.archive_join(bigint, oid, boolean) IS
     'SQL that finds the row (t) of a kept one (a), by its key before, or by_new: after the migration; NULL where the '
     'table has no such columns. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.folded_rows(
+    part migrollback_schema.migration_archived_tables, keys_changed boolean)
+RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT format(
+        CASE WHEN NOT folded_rows.keys_changed THEN
+        'SELECT l.batch, l.op, l.h, f.skip%5$s%6$s FROM '
+        '(SELECT DISTINCT ON (%3$s) * FROM migrollback_archive.%1$I ORDER BY %3$s, batch) f JOIN '
+        '(SELECT DISTINCT ON (%3$s) * FROM migrollback_archive.%1$I ORDER BY %3$s, batch DESC) l USING (%3$s)'
+        ELSE
+        -- a row is followed from statement to statement by its keys: each uses the key that the one before left
+        'WITH RECURSIVE kept AS MATERIALIZED (SELECT row_number() OVER (ORDER BY x.batch, x.ctid) AS place, x.* '
+        'FROM migrollback_archive.%1$I x), '
+        'key (place, batch, is_left, %2$s) AS ('
+        'SELECT place, batch, false, %3$s FROM kept '
+        'UNION ALL SELECT place, batch, true, %4$s FROM kept), '
+        'link AS MATERIALIZED (SELECT k.place, k.is_left, '
+        'CASE WHEN lag(k.is_left) OVER along THEN lag(k.place) OVER along END AS before '
+        'FROM key k WINDOW along AS (PARTITION BY %2$s ORDER BY k.batch, k.is_left)), '
+        'chain (first, place) AS ('
+        'SELECT l.place, l.place FROM link l WHERE NOT l.is_left AND l.before IS NULL '
+        'UNION ALL SELECT c.first, l.place FROM chain c JOIN link l ON l.before = c.place AND NOT l.is_left), '
+        -- of two that begin with one key the later was inserted meanwhile
+        'ends AS (SELECT DISTINCT ON (%3$s) e.first, e.last FROM (SELECT c.first, max(c.place) AS last FROM chain c '
+        'GROUP BY c.first) e JOIN kept f ON f.place = e.first ORDER BY %3$s, e.first) '
+        'SELECT l.batch, l.op, l.h, f.skip%5$s%6$s '
+        'FROM ends e JOIN kept f ON f.place = e.first JOIN kept l ON l.place = e.last ORDER BY f.place' END,
+        part.data, string_agg(format('k%s', k.place), ', ' ORDER BY k.place),
+        string_agg(format('c%s', c ->> 'number'), ', ' ORDER BY k.place),
+        string_agg(format('CASE WHEN op = ''U'' THEN n%s ELSE c%s END', k.place, c ->> 'number'), ', '
+                   ORDER BY k.place),
+        -- a row that went is looked for under the key that it had at first
+        string_agg(format(', CASE WHEN l.op = ''U'' THEN l.n%1$s ELSE f.c%2$s END AS n%1$s', k.place,
+                          c ->> 'number'), '' ORDER BY k.place),
+        (SELECT string_agg(format(', f.c%s', o ->> 'number'), '' ORDER BY (o ->> 'number')::int)
+           FROM jsonb_array_elements(part.columns) o))
+      FROM unnest(part.key_columns) WITH ORDINALITY AS k (name, place)
+      JOIN jsonb_array_elements(part.columns) c ON c ->> 'name' = k.name
+$function$;
+COMMENT ON FUNCTION migrollback_schema.folded_rows(migrollback_schema.migration_archived_tables, boolean) IS
+    'SQL of one row for what several statements kept of the same row, also where they changed its key: as it was '
+    'before the first, with the key and the hash that the last left. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.fold_kept_rows(which bigint)
 RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     place constant migrollback_schema.migration_archived_tables := (
         SELECT t FROM migrollback_schema.migration_archived_tables t WHERE t.part = which);
-    keys    constant text := (SELECT string_agg(format('c%s', c ->> 'number'), ', ' ORDER BY k.place)
+    moved   constant text := (SELECT string_agg(format('n%s IS DISTINCT FROM c%s', k.place, c ->> 'number'), ' OR ')
                                 FROM unnest(place.key_columns) WITH ORDINALITY AS k (name, place)
                                 JOIN jsonb_array_elements(place.columns) c ON c ->> 'name' = k.name);
     fresh   constant text := 'a_' || left(replace(gen_random_uuid()::text, '-', ''), 20);
@@ -176,36 +218,26 @@ BEGIN
     EXECUTE format('UPDATE %s.migration_archived_tables t SET written_in = coalesce('
                    '(SELECT array_agg(DISTINCT x.xmin::text) FROM migrollback_archive.%I x), ''{}'') '
                    'WHERE t.part = $1', 'migrollback_schema', place.data) USING which;
-    IF keys IS NULL THEN
+    IF moved IS NULL THEN
         RETURN;
     END IF;
     EXECUTE format('SELECT count(*), coalesce(bool_or(b.changed), false) FROM (SELECT batch, bool_or(%s) AS changed '
-                   'FROM migrollback_archive.%I GROUP BY batch) b',
-        (SELECT string_agg(format('n%s IS DISTINCT FROM c%s', k.place, c ->> 'number'), ' OR ')
-           FROM unnest(place.key_columns) WITH ORDINALITY AS k (name, place)
-           JOIN jsonb_array_elements(place.columns) c ON c ->> 'name' = k.name), place.data) INTO batches, changed;
-    UPDATE migrollback_schema.migration_archived_tables t SET keys_changed = changed,
-           why_not = coalesce(t.why_not, CASE WHEN changed AND batches > 1 THEN
-               'several statements wrote it, and one of them changed keys: which row was which is not known' END)
-     WHERE t.part = place.part;
-    IF batches < 2 OR changed THEN
-        RETURN;
+                   'FROM migrollback_archive.%I GROUP BY batch) b', moved, place.data) INTO batches, changed;
+    IF batches > 1 THEN
+        EXECUTE format('CREATE TABLE migrollback_archive.%I AS %s', fresh,
+                       migrollback_schema.folded_rows(place, changed));
+        PERFORM migrollback_schema.close_archive('TABLE', format('migrollback_archive.%I', fresh)::regclass,
+                                                 format('migrollback_archive.%I', fresh),
+                                                 migrollback_schema.system_owner());
+        EXECUTE format('DROP TABLE migrollback_archive.%I', place.data);
+        IF changed THEN
+            EXECUTE format('SELECT coalesce(bool_or(%s), false) FROM migrollback_archive.%I', moved, fresh)
+               INTO changed;
+        END IF;
     END IF;
-    -- a row that several statements wrote: as it was before the first, and what the last left
-    EXECUTE format(
-        'CREATE TABLE migrollback_archive.%1$I AS SELECT l.batch, l.op, l.h, f.skip%3$s%4$s FROM '
-        '(SELECT DISTINCT ON (%2$s) * FROM migrollback_archive.%5$I ORDER BY %2$s, batch) f JOIN '
-        '(SELECT DISTINCT ON (%2$s) batch, op, h, %2$s FROM migrollback_archive.%5$I ORDER BY %2$s, batch DESC) l '
-        'USING (%2$s)', fresh, keys,
-        (SELECT string_agg(format(', f.n%s', k.place), '' ORDER BY k.place)
-           FROM unnest(place.key_columns) WITH ORDINALITY AS k (name, place)),
-        (SELECT string_agg(format(', f.c%s', c ->> 'number'), '' ORDER BY (c ->> 'number')::int)
-           FROM jsonb_array_elements(place.columns) c), place.data);
-    PERFORM migrollback_schema.close_archive('TABLE', format('migrollback_archive.%I', fresh)::regclass,
-                                             format('migrollback_archive.%I', fresh),
-                                             migrollback_schema.system_owner());
-    EXECUTE format('DROP TABLE migrollback_archive.%I', place.data);
-    UPDATE migrollback_schema.migration_archived_tables t SET data = fresh WHERE t.part = place.part;
+    UPDATE migrollback_schema.migration_archived_tables t
+       SET keys_changed = changed, data = CASE WHEN batches > 1 THEN fresh ELSE t.data END
+     WHERE t.part = place.part;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.fold_kept_rows(bigint) IS
     'Writes: makes one of what several statements kept of the same row.';

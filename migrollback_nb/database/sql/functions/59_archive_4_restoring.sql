@@ -141,6 +141,41 @@ COMMENT ON FUNCTION migrollback_schema.columns_to_restore(bigint, oid) IS
     'The columns of an archived table that are there now: SQL of the kept value (of a), of whether the row (t) differs '
     'from it; elsewhere: the part that has its values. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.move_rows_back(data text, change text, is_blocked text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET row_security = off
+    SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET extra_float_digits = 1
+    SET bytea_output = 'hex' SET lc_monetary = 'C' AS $function$
+DECLARE
+    rest    tid[];
+    waiting tid[];
+    place   tid;
+    number  bigint;
+BEGIN
+    -- what was moved last goes back first: its key is free, and then is the one that it leaves
+    EXECUTE format('SELECT array_agg(a.ctid ORDER BY a.ctid DESC) FROM migrollback_archive.%I a WHERE EXISTS '
+                   '(SELECT FROM migrollback_archive.%I a WHERE a.op = ''U'' AND %s)', data, data, is_blocked)
+       INTO rest;
+    -- no block that catches errors: what it writes would have the number of a transaction of its own, and be taken for
+    -- another's work later
+    WHILE cardinality(rest) > 0 LOOP
+        waiting := '{}';
+        FOREACH place IN ARRAY rest LOOP
+            EXECUTE format('%s AND a.ctid = $1 AND NOT (%s)', change, is_blocked) USING place;
+            GET DIAGNOSTICS number = ROW_COUNT;
+            IF number = 0 THEN
+                waiting := waiting || place;
+            END IF;
+        END LOOP;
+        EXIT WHEN cardinality(waiting) = cardinality(rest);
+        rest := waiting;
+    END LOOP;
+    EXECUTE change || ' AND ($1 IS NULL OR a.ctid = ANY ($1))' USING rest;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.move_rows_back(text, text, text) IS
+    'Writes: runs an UPDATE that puts kept rows back, for one row after the other where another row has the key of '
+    'one, each as soon as it has not. is_blocked: SQL of whether it has. SQLSTATE 23505: of those that wait for each '
+    'other.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.write_kept_rows(
     which bigint, relation oid, overwrite boolean)
 RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET row_security = off
@@ -158,6 +193,8 @@ DECLARE
     always   text[] := '{}';
     sets     text;
     fills    text;
+    change   text;
+    moved    text;
     name     text;
     is_filled boolean;
     sibling  migrollback_schema.migration_archived_tables;
@@ -176,9 +213,24 @@ BEGIN
      WHERE (NOT (c ->> 'is_key')::boolean OR place.keys_changed) AND c ->> 'elsewhere' IS NULL
        AND (NOT (c ->> 'always')::boolean OR place.kind = 'columns');
     IF found IS NOT NULL AND sets IS NOT NULL THEN
-        EXECUTE format('UPDATE %s %s t SET %s FROM migrollback_archive.%I a WHERE %s AND %s%s', only_it, target, sets,
-                       place.data, found, mine, CASE WHEN place.kind = 'rows' AND NOT overwrite THEN ''
-                                                     ELSE ' AND ' || fills END);
+        change := format('UPDATE %s %s t SET %s FROM migrollback_archive.%I a WHERE %s AND %s%s%s', only_it, target,
+                         sets, place.data, found, mine, CASE WHEN place.kind = 'rows' AND NOT overwrite THEN ''
+                                                             ELSE ' AND ' || fills END,
+            -- where a row has the key of one that went, it is not that one
+            CASE WHEN place.keys_changed THEN format(
+                ' AND (a.op = ''U'' OR NOT EXISTS (SELECT FROM migrollback_archive.%I o WHERE o.op = ''U'' AND %s))',
+                place.data, (SELECT string_agg(format('o.n%1$s = a.n%1$s', k), ' AND ')
+                               FROM generate_subscripts(place.key_columns, 1) AS k)) END);
+        IF place.keys_changed THEN
+            moved := (SELECT string_agg(format('a.n%s IS DISTINCT FROM a.c%s', k.place, c ->> 'number'), ' OR ')
+                        FROM unnest(place.key_columns) WITH ORDINALITY AS k (name, place)
+                        JOIN jsonb_array_elements(place.columns) c ON c ->> 'name' = k.name);
+            PERFORM migrollback_schema.move_rows_back(place.data, change, format(
+                '(%s) AND EXISTS (SELECT FROM %s %s t WHERE %s)', moved, only_it, target,
+                migrollback_schema.archive_join(place.part, relation, false)));
+        ELSE
+            EXECUTE change;
+        END IF;
     END IF;
     FOREACH name IN ARRAY always LOOP
         EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET GENERATED ALWAYS', target, name);
