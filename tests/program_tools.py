@@ -416,4 +416,34 @@ class DbMigrate(ProgramTool):
         return [name for name in self.names if (self.folder / f"{name}.js").exists() and name not in said]
 
 
-TOOLS = (Alembic, Django, Knex, TypeOrm, Drizzle, Graphile, DbMigrate)
+class PostgresMigrations(ProgramTool):
+    """postgres-migrations, from npm."""
+
+    program = "pg-validate-migrations"
+    names = ("1_a", "2-b")
+
+    def __init__(self, root: Path, dsn: str) -> None:
+        super().__init__(root, dsn)
+        self.folder.mkdir()
+        (root / "node_modules").symlink_to(DEPLOY_TOOLS / "node_modules")
+        (root / "package.json").write_text('{"dependencies": {"postgres-migrations": "5.3.0"}}')
+        (root / "migrate.js").write_text(
+            "const { Client } = require('pg');\nconst { migrate } = require('postgres-migrations');\n"
+            "(async () => {\n  const client = new Client();\n  await client.connect();\n"
+            "  await migrate({ client }, './migrations');\n  await client.end();\n})();\n"
+        )
+
+    def write_program(self, place, name, table):  # noqa: ARG002
+        (self.folder / f"{name}.sql").write_text(f"CREATE TABLE {table} (id int);\n")
+
+    def up(self):
+        self.run("node", "migrate.js")
+
+    def applied(self):
+        # it has no command that says so: its table, whose first row is its own
+        with psycopg.connect(psycopg.conninfo.make_conninfo(**self.dsn)) as session:
+            rows = session.execute("SELECT id FROM migrations WHERE id > 0 ORDER BY 1").fetchall()
+        return [self.names[number - 1] for (number,) in rows]
+
+
+TOOLS = (Alembic, Django, Knex, TypeOrm, Drizzle, Graphile, DbMigrate, PostgresMigrations)

@@ -109,6 +109,13 @@ SHAPES = {
     "db-migrate": [
         ("CREATE TABLE migrations (id serial, name varchar(255) NOT NULL, run_on timestamp)", "public.migrations")
     ],
+    "postgres-migrations": [
+        (
+            "CREATE TABLE migrations (id int PRIMARY KEY, name varchar(100) UNIQUE NOT NULL, hash varchar(40) NOT NULL,"
+            " executed_at timestamp DEFAULT current_timestamp)",
+            "public.migrations",
+        )
+    ],
     "graphile-migrate": [
         (
             "CREATE SCHEMA graphile_migrate; CREATE TABLE graphile_migrate.migrations (hash text PRIMARY KEY,"

@@ -8,14 +8,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from program_tools import PROGRAMS, TOOLS, Alembic, DbMigrate, Django, Drizzle, Graphile, Knex, ProgramTool
+from program_tools import (
+    PROGRAMS,
+    TOOLS,
+    Alembic,
+    DbMigrate,
+    Django,
+    Drizzle,
+    Graphile,
+    Knex,
+    PostgresMigrations,
+    ProgramTool,
+)
 from watching import exists
 
 import migrollback_nb as mr
 from migrollback_nb.files.location import folder_path
 
 #: Those whose migrations are SQL.
-SQL_TOOLS = (Drizzle, Graphile, DbMigrate)
+SQL_TOOLS = (Drizzle, Graphile, DbMigrate, PostgresMigrations)
 #: Programs whose migrations say which comes before which.
 CHAINED = ("alembic", "django-admin", "graphile-migrate")
 

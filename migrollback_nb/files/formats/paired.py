@@ -19,9 +19,12 @@ from migrollback_nb.parsing.statements import SqlText
 
 _YOYO_HEADER = re.compile(r"--\s*(depends|transactional)\s*:\s*(.*?)\s*$", re.IGNORECASE)
 #: What says in a file that it runs in no transaction.
-_NO_TRANSACTION = {"graphile-migrate": re.compile(r"(?:--! [A-Z].*\n)*\s*--!\s*no-transaction\b")}
+_NO_TRANSACTION = {
+    "graphile-migrate": re.compile(r"(?:--! [A-Z].*\n)*\s*--!\s*no-transaction\b"),
+    "postgres-migrations": re.compile(r"(?s).*-- postgres-migrations disable-transaction"),
+}
 #: Those that run the whole of a file, a live rollback block too.
-_RUNS_ALL = ("drizzle", "graphile-migrate")
+_RUNS_ALL = ("drizzle", "graphile-migrate", "postgres-migrations")
 _BY_NUMBER = ("golang-migrate", "postgrator", "Flyway")
 
 

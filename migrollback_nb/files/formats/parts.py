@@ -8,7 +8,7 @@ from typing import Any
 
 from migrollback_nb.core.errors import MigrationFileError
 from migrollback_nb.files import migration, tools
-from migrollback_nb.files.formats import drizzle, graphile
+from migrollback_nb.files.formats import drizzle, graphile, postgres_migrations
 from migrollback_nb.files.formats.atlas_file import AtlasFile
 from migrollback_nb.files.formats.changeset import ChangesetFile
 from migrollback_nb.files.formats.cut import CutFile, cut_by
@@ -20,7 +20,11 @@ from migrollback_nb.files.migration import MigrationFile
 from migrollback_nb.files.text import read_text
 
 #: Tool -> what its ledger keeps of a file.
-_HASHES = {"drizzle": drizzle.hash_of, "graphile-migrate": graphile.hash_of}
+_HASHES = {
+    "drizzle": drizzle.hash_of,
+    "graphile-migrate": graphile.hash_of,
+    "postgres-migrations": postgres_migrations.hash_of,
+}
 
 
 def read_found(folder: Path, name: str, found: Found, *, deployed_by: str | None) -> MigrationFile:

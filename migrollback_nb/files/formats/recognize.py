@@ -19,6 +19,7 @@ from migrollback_nb.files.formats import (
     hasura,
     liquibase,
     nested,
+    postgres_migrations,
     program_folders,
     sqitch,
 )
@@ -108,6 +109,12 @@ def _liquibase(here: _Here) -> Layout | None:
     return liquibase.read(here.folder, here.files)
 
 
+def _postgres_migrations(here: _Here) -> Layout | None:
+    if (files := postgres_migrations.numbered(here.folder, here.names)) is None:
+        return None
+    return postgres_migrations.read(here.folder, files, here.rollbacks)
+
+
 def _programs(here: _Here) -> Layout | None:
     plain = all(program_folders.is_made(name) for name in here.files) and not any(map(_holds_sql, here.inside.values()))
     if not plain and not program_folders.is_project(here.names):
@@ -116,7 +123,7 @@ def _programs(here: _Here) -> Layout | None:
 
 
 #: Those that know a folder by more than the names of its migrations.
-_READERS = (_drizzle, _atlas, _graphile, _db_migrate, _liquibase, _programs)
+_READERS = (_drizzle, _atlas, _graphile, _db_migrate, _liquibase, _postgres_migrations, _programs)
 
 
 def _by_names(here: _Here) -> Layout:

@@ -210,6 +210,14 @@ BEGIN
                 'ORDER BY o.filename DESC LIMIT 1), $2 || ''.sql'' '
                 'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.filename = $2 || ''.sql'') RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.filename = $2 || ''.sql'' RETURNING to_jsonb(l))'),
+        -- it compares files and rows place by place, the first of its own
+        ('postgres-migrations', 'migrations', '{id,name,hash,executed_at}', '{}', 'number', false,
+         'SELECT max(l.id)::text FROM %1$s l', NULL,
+            'SELECT l.id::text FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (id, name, hash) SELECT $2::int, coalesce(nullif(regexp_replace($1, '
+            '''^[0-9]+[-_]?'', ''''), ''''), $1 || ''.sql''), $4 '
+                'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.id = $2::int) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.id = $2::int RETURNING to_jsonb(l))'),
         -- its names begin with a slash, behind which another scope would stand
         ('db-migrate', 'migrations', '{id,name,run_on}', '{}', 'name', false, NULL, NULL,
             'SELECT substr(l.name, 2) FROM %1$s l WHERE l.name LIKE ''/%%''',

@@ -198,7 +198,11 @@ BEGIN
     ELSIF metadata ->> 'tool' = 'Atlas' AND status <> 'rolled_back' AND newest COLLATE "C" > version THEN
         RETURN format('Atlas has applied later ones, up to %s: it will refuse to apply anything once this one is '
                       'out of its ledger, unless told --exec-order non-linear', newest);
-    ELSIF status <> 'rolled_back' AND metadata ->> 'tool' NOT IN ('Play', 'Atlas')
+    ELSIF metadata ->> 'tool' = 'postgres-migrations' AND status <> 'rolled_back' AND newest::numeric > substring(version
+           FROM '^[0-9]{1,255}$')::numeric THEN
+        RETURN format('postgres-migrations compares its files with its ledger place by place: without this one below '
+                      'the newest, %s, it will refuse to run until those are rolled back too', newest);
+    ELSIF status <> 'rolled_back' AND metadata ->> 'tool' NOT IN ('Play', 'Atlas', 'postgres-migrations')
        AND (CASE WHEN metadata ? 'previous_version' THEN newest::numeric > substring(version
            FROM '^[0-9]{1,255}$')::numeric ELSE newest <> version END) THEN
         RETURN format('%s goes on from the newest that it applied, %s: it will take this one for applied, and not '
@@ -264,6 +268,7 @@ BEGIN
                        ('golang-migrate', 'l.version', 'executed_at', 'l.executed_at', false),            -- Atlas
                        ('graphile-migrate', 'regexp_replace(l.filename, ''\.sql$'', '''')', 'date', 'l.date', false),
                        ('db-migrate', 'substr(l.name, 2)', 'run_on', 'l.run_on', false),
+                       ('postgres-migrations', 'l.id::text', 'executed_at', 'l.executed_at', false),
                        ('Play', 'l.id::text', 'applied_at', 'l.applied_at', false),
                        ('Django', 'l.app || ''.'' || l.name', 'applied', 'l.applied', false),
                        ('Knex', 'regexp_replace(l.name, ''\.[^.]*$'', '''')', 'migration_time', 'l.migration_time',
