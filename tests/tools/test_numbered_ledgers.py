@@ -54,5 +54,5 @@ def test_db_migrates_ledger_leaves_other_scopes_alone(db, folder, session):
     assert db.rollback(name, confirm=name).success
     assert not exists(connection, "a")
     assert connection.execute("SELECT name FROM migrations").fetchall() == [(f"/scope/{name}",)]
-    assert db.apply().applied == (name,)
+    assert db.apply(name).applied == (name,)
     assert value(connection, "SELECT count(*) FROM migrations") == 2

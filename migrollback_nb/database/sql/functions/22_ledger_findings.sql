@@ -198,8 +198,8 @@ BEGIN
     ELSIF metadata ->> 'tool' = 'Atlas' AND status <> 'rolled_back' AND newest COLLATE "C" > version THEN
         RETURN format('Atlas has applied later ones, up to %s: it will refuse to apply anything once this one is '
                       'out of its ledger, unless told --exec-order non-linear', newest);
-    ELSIF metadata ->> 'tool' = 'postgres-migrations' AND status <> 'rolled_back' AND newest::numeric > substring(version
-           FROM '^[0-9]{1,255}$')::numeric THEN
+    ELSIF metadata ->> 'tool' = 'postgres-migrations' AND status <> 'rolled_back'
+       AND newest::numeric > substring(version FROM '^[0-9]{1,255}$')::numeric THEN
         RETURN format('postgres-migrations compares its files with its ledger place by place: without this one below '
                       'the newest, %s, it will refuse to run until those are rolled back too', newest);
     ELSIF status <> 'rolled_back' AND metadata ->> 'tool' NOT IN ('Play', 'Atlas', 'postgres-migrations')
