@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
 from migrollback_nb.database import access, settings
-from migrollback_nb.database.gate import Gate, RollbackFacts
+from migrollback_nb.database.gate import Gate, JustAsked, RollbackFacts
 from migrollback_nb.database.retries import gate_holders
 from migrollback_nb.database.session import Row, Session, Undo
 
@@ -21,7 +21,6 @@ _STORED = (
     " 'hex') AS rollback_sha256, h.metadata #> '{{rollback,transaction}}' AS in_transaction, h.metadata -> 'tool' AS"
     " tool"
 )
-
 
 #: Of migrations: warnings, whether each is the system's own or runs outside a transaction, what is stored of it.
 _KNOWN: LiteralString = (
@@ -40,7 +39,6 @@ _CHECK: LiteralString = (
     "LEFT JOIN {schema}.migration_history h ON h.migration_name = %(name)s"
 )
 
-
 #: All that is stored of migrations.
 _HISTORY: LiteralString = "SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)"
 
@@ -51,6 +49,7 @@ class Queries:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._gate = Gate(session)
+        self._just_asked = JustAsked()
 
     def can_rollback(self, name: str) -> Row:
         """The row of can_rollback_migration(), with warnings, found and what `stored_sql` compares. Does not write."""
@@ -98,12 +97,25 @@ class Queries:
             rows = self._gate.preview(names)["known"]
         return {row["migration_name"]: row for row in rows}
 
+    def facts_of_preview(self, names: Sequence[str], fingerprint: str | None) -> RollbackFacts:
+        """As `rollback_facts`; what a preview of this fingerprint asked here a moment ago is not asked again.
+
+        The database compares the fingerprint, and asks whether the rollback may run, in the transaction that runs it.
+        """
+        facts = self._just_asked.take(names, fingerprint, self._session.connection)
+        return self.rollback_facts(names) if facts is None else facts
+
     def rollback_facts(self, names: Sequence[str], *, each: bool = False) -> RollbackFacts:
         """What is known of the rollback of these migrations, by one message. Does not write.
 
         `Session.target` says from then on whether the database is production. `each`: the dry run is one of a
         transaction for each.
         """
+        facts = self._ask_facts(names, each=each)
+        self._just_asked = JustAsked() if each else JustAsked(facts, tuple(names), self._session.connection)
+        return facts
+
+    def _ask_facts(self, names: Sequence[str], *, each: bool) -> RollbackFacts:
         session = self._session
         calls = [
             # first of all: what changes between these must show as a change

@@ -124,7 +124,7 @@ def rollback(
     fingerprint = fingerprint_of(database, preview, names)
     warnings: tuple[str, ...] = ()
     nontransactional = False
-    facts = database.queries.rollback_facts(names)
+    facts = database.queries.facts_of_preview(names, fingerprint)
     known = facts.known
     require_on_production(database, names, facts, reason=reason, accept_loss=accept_loss)
     assessment = assessment_of(names, facts)

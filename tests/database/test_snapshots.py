@@ -252,6 +252,44 @@ def test_the_schema_hash_sees_changes_of_rare_kinds_too(connection, change):
     assert token(connection) != before
 
 
+#: kind -> what makes the first such object of a database.
+FIRST = {
+    "collation": 'CREATE COLLATION app.plain FROM "C"',
+    "operator": "CREATE OPERATOR app.=== (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int)",
+    "operator family": "CREATE OPERATOR FAMILY app.together USING btree",
+    "operator class": "CREATE OPERATOR CLASS app.way FOR TYPE int USING hash AS OPERATOR 1 =, FUNCTION 1 hashint4(int)",
+    "conversion": "CREATE CONVERSION app.rare FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
+    "text search configuration": "CREATE TEXT SEARCH CONFIGURATION app.words (COPY = simple)",
+    "text search dictionary": "CREATE TEXT SEARCH DICTIONARY app.words (TEMPLATE = simple)",
+    "text search parser/template": "CREATE TEXT SEARCH TEMPLATE app.rare (LEXIZE = dsimple_lexize)",
+    "cast": "CREATE CAST (int AS point) WITH INOUT",
+    "access method": "CREATE ACCESS METHOD rare TYPE INDEX HANDLER bthandler",
+    "language": "CREATE LANGUAGE rare HANDLER plpgsql_call_handler",
+    "transform": "CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION prsd_lextype(internal))",
+    "event trigger": "CREATE FUNCTION app.fires_too() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
+    " CREATE EVENT TRIGGER rare ON sql_drop EXECUTE FUNCTION app.fires_too()",
+    "foreign data wrapper": "CREATE FOREIGN DATA WRAPPER rare",
+    "publication": "CREATE PUBLICATION rare",
+    "default grant": "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO pg_monitor",
+}
+
+
+def test_the_first_object_of_a_rare_kind_is_seen(session):
+    connection = session()
+    connection.execute("CREATE SCHEMA app")
+    for kind, sql in FIRST.items():
+        assert not value(connection, "SELECT has_rare_objects()"), f"before {kind}"
+        before, known = token(connection), value(connection, "SELECT array_agg(DISTINCT kind) FROM schema_objects()")
+        connection.execute("BEGIN")
+        connection.execute(sql)
+        assert token(connection) != before, kind
+        assert set(value(connection, "SELECT array_agg(DISTINCT kind) FROM schema_objects()")) - set(known) >= {kind}
+        connection.execute("ROLLBACK")
+        for catalog in ("transform", "event_trigger", "foreign_data_wrapper", "publication", "default_acl"):
+            connection.execute(f"VACUUM pg_catalog.pg_{catalog}")  # a page without rows is a page
+        assert token(connection) == before, kind
+
+
 @pytest.mark.few(3)
 @pytest.mark.parametrize(
     "harmless",

@@ -8,21 +8,19 @@
 -- when it is replaced.
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_objects(OUT tables oid[], OUT routines oid[])
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-DECLARE
-    space      constant oid := 'migrollback_schema'::regnamespace;
-    table_list constant text[] := <<tables>>;
-    name_list  constant text[] := <<function names>>;
-    signatures constant text[] := <<functions>>;
-    our_owner  oid;
 BEGIN
-    tables := ARRAY(SELECT c.oid FROM pg_class c WHERE c.relnamespace = space AND c.relkind = 'r'
-                    AND c.relname = ANY (table_list));
-    our_owner := (SELECT c.relowner FROM pg_class c WHERE c.relnamespace = space AND c.relname = 'migration_history');
+    -- The names stand in the queries: of variables a plan would be made anew in each of a session's first calls, and an
+    -- array that is no constant is searched from its begin for each row.
+    tables := ARRAY(SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'migrollback_schema'::regnamespace
+                    AND c.relkind = 'r' AND c.relname = ANY (<<tables>>));
     -- Of one owner with our tables, and with the very arguments: what else has one of the names is not ours.
     routines := ARRAY(
         SELECT p.oid FROM pg_proc p
-         WHERE p.pronamespace = space AND p.proowner = our_owner AND p.proname = ANY (name_list)
-           AND format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) = ANY (signatures));
+         WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proname = ANY (<<function names>>)
+           AND p.proowner = (SELECT c.relowner FROM pg_class c
+                              WHERE c.relnamespace = 'migrollback_schema'::regnamespace
+                                AND c.relname = 'migration_history')
+           AND format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) = ANY (<<functions>>));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
     'The tables and functions that install made: what migration SQL may not touch, and whose rights are revoked. '

@@ -29,9 +29,9 @@ BEGIN
       -- of a range type its constructors and casts, which come and go with it: pg_dump leaves them out too
       UNION ALL SELECT d.classid, d.objid, true FROM pg_depend d WHERE d.deptype = 'i'
           AND d.refclassid = 'pg_type'::regclass AND d.classid IN ('pg_proc'::regclass, 'pg_cast'::regclass)
-      UNION ALL SELECT 'pg_class'::regclass, unnest(o.tables), true FROM migrollback_schema.migration_system_objects() o
-      UNION ALL SELECT 'pg_proc'::regclass, unnest(o.routines), true
-          FROM migrollback_schema.migration_system_objects() o),
+      UNION ALL SELECT n.catalog, unnest(n.oids), true FROM migrollback_schema.migration_system_objects() o
+        CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, o.tables), ('pg_proc'::regclass, o.routines))
+            AS n (catalog, oids)),
     ns AS MATERIALIZED (             -- an extension's own schema may hold what others put there
       SELECT n.oid, n.nspname, n.nspowner, n.nspacl, EXISTS (SELECT FROM ext WHERE classid = 'pg_namespace'::regclass
                                                              AND objid = n.oid) AS brought FROM pg_namespace n
@@ -114,7 +114,7 @@ BEGIN
                      AND d.refobjsubid > 0 AND d.deptype IN ('a','i') LIMIT 1) END))
       FROM rel r
       LEFT JOIN (SELECT attrelid, jsonb_agg(attname ORDER BY attnum) AS cols FROM pg_attribute
-                 WHERE attnum > 0 AND NOT attisdropped GROUP BY 1) cl ON cl.attrelid = r.oid
+                 WHERE attnum > 0 AND NOT attisdropped AND attrelid >= 16384 GROUP BY 1) cl ON cl.attrelid = r.oid
       UNION ALL
       SELECT 'column', r.id || '.' || quote_ident(a.attname),
              -- most columns are nothing but a type: said apart, because building and stripping the whole takes most of
@@ -235,157 +235,13 @@ BEGIN
                    'subscript', CASE WHEN y.typsubscript <> 0 THEN y.typsubscript END,
                    'collatable', nullif(y.typcollation <> 0, false)) END))
       FROM typ y
-      -- everything else: identity from pg_identify_object, definition from the catalog row, oids resolved
-      UNION ALL
-      SELECT 'collation', format('%I.%I', ns.nspname, o.collname),
-             to_jsonb(o) - 'oid' - 'collnamespace' - 'collowner' - 'collversion' - 'collencoding'
-             || jsonb_build_object('owner', o.collowner::regrole) FROM pg_collation o
-             JOIN ns ON ns.oid = o.collnamespace
-        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_collation'::regclass AND objid = o.oid)
-      UNION ALL
-      SELECT 'operator', i.identity, jsonb_build_object('proc', o.oprcode, 'owner', o.oprowner::regrole,
-                                                        'com', o.oprcom::regoperator, 'neg', o.oprnegate::regoperator,
-                                                        'rest', o.oprrest, 'join', o.oprjoin, 'hash', o.oprcanhash,
-                                                        'merge', o.oprcanmerge)
-      FROM pg_operator o JOIN ns ON ns.oid = o.oprnamespace, pg_identify_object('pg_operator'::regclass, o.oid, 0) i
-        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_operator'::regclass AND objid = o.oid)
-      UNION ALL
-      SELECT 'operator class', i.identity, jsonb_build_object('owner', o.opcowner::regrole,
-                                                              'intype', o.opcintype::regtype,
-                                                              'keytype', CASE WHEN o.opckeytype <> 0
-                                                              THEN o.opckeytype::regtype END, 'default', o.opcdefault,
-                                                              'family', (SELECT opfname FROM pg_opfamily
-                                                                  WHERE oid = o.opcfamily))
-      FROM pg_opclass o JOIN ns ON ns.oid = o.opcnamespace, pg_identify_object('pg_opclass'::regclass, o.oid, 0) i
-        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_opclass'::regclass AND objid = o.oid)
-      UNION ALL
-      SELECT 'operator family', i.identity, jsonb_build_object('owner', o.opfowner::regrole,
-         'ops', (SELECT jsonb_agg(jsonb_build_array(a.amopstrategy, a.amoplefttype::regtype, a.amoprighttype::regtype,
-                                                    a.amopopr::regoperator, a.amoppurpose)
-                                                    ORDER BY a.amopstrategy, a.amoplefttype::regtype::text,
-                                                    a.amoprighttype::regtype::text) FROM pg_amop a
-                                                    WHERE a.amopfamily = o.oid),
-         'procs', (SELECT jsonb_agg(jsonb_build_array(a.amprocnum, a.amproclefttype::regtype,
-                                                      a.amprocrighttype::regtype, a.amproc)
-                                                      ORDER BY a.amprocnum, a.amproclefttype::regtype::text,
-                                                      a.amprocrighttype::regtype::text) FROM pg_amproc a
-                                                      WHERE a.amprocfamily = o.oid))
-      FROM pg_opfamily o JOIN ns ON ns.oid = o.opfnamespace, pg_identify_object('pg_opfamily'::regclass, o.oid, 0) i
-        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_opfamily'::regclass AND objid = o.oid)
-      UNION ALL
-      SELECT 'conversion', format('%I.%I', ns.nspname, o.conname),
-             jsonb_build_object('for', pg_encoding_to_char(o.conforencoding),
-                                'to', pg_encoding_to_char(o.contoencoding), 'proc', o.conproc, 'default', o.condefault,
-                                'owner', o.conowner::regrole) FROM pg_conversion o JOIN ns ON ns.oid = o.connamespace
-        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_conversion'::regclass AND objid = o.oid)
-      UNION ALL
-      SELECT 'text search configuration', format('%I.%I', ns.nspname, o.cfgname),
-             jsonb_build_object('owner', o.cfgowner::regrole, 'parser', (SELECT prsname FROM pg_ts_parser
-                 WHERE oid = o.cfgparser),
-         'map', (SELECT jsonb_agg(jsonb_build_array(m.maptokentype, m.mapseqno, m.mapdict::regdictionary)
-                                  ORDER BY m.maptokentype, m.mapseqno) FROM pg_ts_config_map m WHERE m.mapcfg = o.oid))
-                                  FROM pg_ts_config o JOIN ns ON ns.oid = o.cfgnamespace
-                                  WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_ts_config'::regclass
-                                                    AND objid = o.oid)
-      UNION ALL
-      SELECT 'text search dictionary', format('%I.%I', ns.nspname, o.dictname),
-             jsonb_build_object('owner', o.dictowner::regrole, 'template', (SELECT tmplname FROM pg_ts_template
-                 WHERE oid = o.dicttemplate), 'options', o.dictinitoption) FROM pg_ts_dict o
-                   JOIN ns ON ns.oid = o.dictnamespace
-                   WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_ts_dict'::regclass AND objid = o.oid)
-      UNION ALL
-      SELECT 'text search parser/template', i.identity, to_jsonb(o) - 'oid' - 'prsnamespace' FROM pg_ts_parser o
-        JOIN ns ON ns.oid = o.prsnamespace, pg_identify_object('pg_ts_parser'::regclass, o.oid, 0) i
-        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_ts_parser'::regclass AND objid = o.oid)
-      UNION ALL
-      SELECT 'text search parser/template', i.identity, to_jsonb(o) - 'oid' - 'tmplnamespace' FROM pg_ts_template o
-        JOIN ns ON ns.oid = o.tmplnamespace, pg_identify_object('pg_ts_template'::regclass, o.oid, 0) i
-        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_ts_template'::regclass AND objid = o.oid)
-      -- not in a schema -------------------------------------------------------------------------------
-      UNION ALL
-      SELECT 'cast', i.identity, jsonb_build_object('func', CASE WHEN o.castfunc <> 0 THEN o.castfunc::regprocedure END,
-                                                    'context', o.castcontext, 'method', o.castmethod)
-      FROM pg_cast o, pg_identify_object('pg_cast'::regclass, o.oid, 0) i WHERE o.oid >= 16384 AND NOT EXISTS (SELECT
-          FROM ext WHERE classid = 'pg_cast'::regclass AND objid = o.oid)
-      UNION ALL
-      SELECT 'transform', i.identity, jsonb_build_object('from', o.trffromsql, 'to', o.trftosql)
-        FROM pg_transform o, pg_identify_object('pg_transform'::regclass, o.oid, 0) i
-        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_transform'::regclass AND objid = o.oid)
       UNION ALL
       SELECT 'extension', quote_ident(o.extname), jsonb_build_object('version', o.extversion,
           'schema', o.extnamespace::regnamespace, 'config', (SELECT jsonb_agg(x::regclass ORDER BY x::regclass::text)
                                                              FROM unnest(o.extconfig) x)) FROM pg_extension o
+      -- what few databases have
       UNION ALL
-      SELECT 'language', quote_ident(o.lanname), jsonb_build_object('owner', o.lanowner::regrole,
-          'trusted', o.lanpltrusted, 'handler', CASE WHEN o.lanplcallfoid <> 0 THEN o.lanplcallfoid::regproc END,
-          'inline', CASE WHEN o.laninline <> 0 THEN o.laninline::regproc END,
-          'validator', CASE WHEN o.lanvalidator <> 0 THEN o.lanvalidator::regproc END)
-          FROM pg_language o WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM ext
-              WHERE classid = 'pg_language'::regclass AND objid = o.oid)
-      UNION ALL
-      SELECT 'access method', quote_ident(o.amname), jsonb_build_object('handler', o.amhandler, 'type', o.amtype)
-        FROM pg_am o WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_am'::regclass
-                                                          AND objid = o.oid)
-      UNION ALL
-      SELECT 'event trigger', quote_ident(o.evtname), jsonb_build_object('event', o.evtevent,
-          'func', o.evtfoid::regprocedure, 'enabled', o.evtenabled, 'tags', o.evttags, 'owner', o.evtowner::regrole)
-          FROM pg_event_trigger o WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_event_trigger'::regclass
-                                                    AND objid = o.oid)
-      UNION ALL
-      SELECT 'foreign data wrapper', quote_ident(o.fdwname), jsonb_build_object('owner', o.fdwowner::regrole,
-          'handler', CASE WHEN o.fdwhandler <> 0 THEN o.fdwhandler::regproc END,
-          'validator', CASE WHEN o.fdwvalidator <> 0 THEN o.fdwvalidator::regproc END, 'options', (
-              SELECT jsonb_agg(migrollback_schema.option_without_secret(x) ORDER BY x) FROM unnest(o.fdwoptions) x))
-          FROM pg_foreign_data_wrapper o
-          WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_foreign_data_wrapper'::regclass AND objid = o.oid)
-      UNION ALL
-      SELECT 'server', quote_ident(o.srvname), jsonb_build_object('owner', o.srvowner::regrole, 'fdw', (SELECT fdwname
-          FROM pg_foreign_data_wrapper WHERE oid = o.srvfdw), 'type', o.srvtype, 'version', o.srvversion,
-          'options', (SELECT jsonb_agg(migrollback_schema.option_without_secret(x) ORDER BY x)
-                      FROM unnest(o.srvoptions) x)) FROM pg_foreign_server o
-        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_foreign_server'::regclass AND objid = o.oid)
-      -- of its options a hash, and of those that look like secrets only that they are there; nothing where the caller
-      -- may not read them
-      UNION ALL
-      SELECT 'user mapping', format('%I for %s', s.srvname, CASE WHEN o.umuser = 0 THEN 'public'
-                                    ELSE o.umuser::regrole::text END),
-             CASE WHEN o.umoptions IS NOT NULL OR (SELECT w.rolsuper FROM pg_roles w WHERE w.rolname = current_user)
-                       OR pg_has_role(s.srvowner, 'USAGE') AND (o.umuser = 0 OR o.usename = current_user)
-                       OR o.usename = current_user AND has_server_privilege(s.oid, 'USAGE')
-                 THEN jsonb_build_object('options', coalesce((
-                 SELECT jsonb_agg(split_part(x, '=', 1) || CASE
-                     WHEN split_part(x, '=', 1) ~* 'pass|secret|token|key|cred' THEN '=set'
-                     ELSE '=md5 ' || left(md5(x), 8) END ORDER BY x COLLATE "C") FROM unnest(o.umoptions) x), '[]'))
-                 ELSE '{}' END
-      FROM pg_user_mappings o JOIN pg_foreign_server s ON s.oid = o.srvid
-      UNION ALL
-      SELECT 'publication', quote_ident(o.pubname), to_jsonb(o) - 'oid' - 'pubowner'
-          || jsonb_build_object('owner', o.pubowner::regrole,
-         'tables', (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('schemaname', n.nspname,
-             'tablename', c.relname, 'rowfilter', pg_get_expr(p.prqual, p.prrelid),
-                      'attnames', (SELECT jsonb_agg(a.attname ORDER BY a.attname) FROM pg_attribute a
-                                   WHERE a.attrelid = p.prrelid AND a.attnum = ANY (p.prattrs))))
-                                     ORDER BY n.nspname, c.relname)
-                    FROM pg_publication_rel p JOIN pg_class c ON c.oid = p.prrelid
-                      JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.prpubid = o.oid),
-         'schemas', (SELECT jsonb_agg(quote_ident(n.nspname) ORDER BY n.nspname) FROM pg_publication_namespace p
-                     JOIN pg_namespace n ON n.oid = p.pnnspid WHERE p.pnpubid = o.oid)) FROM pg_publication o
-        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_publication'::regclass AND objid = o.oid)
-      -- of all databases, and its connection, which may hold a password, is readable by superusers only; a name that a
-      -- version lacks is taken from `later`
-      UNION ALL
-      SELECT 'subscription', quote_ident(o.subname), jsonb_strip_nulls(jsonb_build_object('owner', o.subowner::regrole,
-          'binary', o.subbinary, 'streaming', o.substream, 'two_phase', o.subtwophasestate <> 'd',
-         'disable_on_error', o.subdisableonerr, 'slot', o.subslotname, 'synchronous_commit', o.subsynccommit,
-         'publications', o.subpublications, 'origin', o.suborigin,
-         'password_required', o.subpasswordrequired, 'run_as_owner', o.subrunasowner, 'failover', o.subfailover))
-      FROM (SELECT NULL::text AS suborigin, NULL::boolean AS subpasswordrequired, NULL::boolean AS subrunasowner,
-            NULL::boolean AS subfailover) later
-      CROSS JOIN LATERAL (SELECT s.subname, s.subowner, s.subbinary, s.substream, s.subtwophasestate, s.subdisableonerr,
-                          s.subslotname, s.subsynccommit, s.subpublications,
-                                 suborigin, subpasswordrequired, subrunasowner, subfailover
-                          FROM pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_database d
-                              WHERE d.datname = current_database())) o
+      SELECT o.kind, o.identity, o.definition FROM migrollback_schema.rare_schema_objects() o
       -- rights, comments, labels ----------------------------------------------------------------------
       UNION ALL
       SELECT 'grant', g.id, jsonb_build_object('acl', (SELECT jsonb_agg(e ORDER BY e)
@@ -470,7 +326,9 @@ BEGIN
       UNION ALL
       SELECT 'comment', i.type || ' ' || i.identity, jsonb_build_object('text', c.description)
       FROM pg_description c CROSS JOIN LATERAL pg_identify_object(c.classoid, c.objoid, c.objsubid) i
-      WHERE c.objoid >= 16384 AND NOT EXISTS (SELECT FROM ext WHERE classid = c.classoid AND objid = c.objoid)
+      WHERE c.objoid >= 16384
+        -- IN, which is hashed: an extension has hundreds of members, we have hundreds of functions
+        AND (c.classoid, c.objoid) NOT IN (SELECT e.classid, e.objid FROM ext e)
         AND (i.schema IS NULL OR i.schema IN (SELECT quote_ident(nspname) FROM ns))
         AND CASE c.classoid
             WHEN 'pg_class'::regclass THEN EXISTS (SELECT FROM rel WHERE rel.oid = c.objoid) OR EXISTS (SELECT

@@ -48,7 +48,7 @@ COMMENT ON FUNCTION migrollback_schema.schema_snapshot() IS
     'schema_objects() as one value: kind -> identity -> definition. Looks again when another session changes the '
     'schema. Waits for locks no longer than lock_timeout. Does not write.';
 
--- Over 120 lines: one query with a line for each catalog, so that all are read under one snapshot.
+-- One query with a line for each catalog, so that all are read under one snapshot.
 CREATE OR REPLACE FUNCTION migrollback_schema.schema_hash() RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
     SET max_parallel_workers_per_gather = 0 AS $function$
@@ -98,69 +98,17 @@ BEGIN
             UNION ALL SELECT 15, count(*), sum(hashtidextended(d.ctid, (d.xmin::text)::bigint)) FROM pg_description d
                 WHERE d.objoid >= 16384 OR d.objoid = 2200 AND d.classoid = 'pg_namespace'::regclass
             UNION ALL SELECT 16, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_extension x
-            UNION ALL SELECT 17, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_event_trigger x
-            UNION ALL SELECT 18, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_default_acl x
-            UNION ALL SELECT 19, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_statistic_ext x
-            UNION ALL SELECT 20, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_publication x
-            UNION ALL SELECT 21, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint))
-                FROM pg_publication_rel x
-            UNION ALL SELECT 22, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint))
-                FROM pg_publication_namespace x
-            UNION ALL SELECT 23, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_operator x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 24, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_opclass x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 25, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_opfamily x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 26, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_cast x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 27, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_collation x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 28, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_foreign_table x
-            UNION ALL SELECT 29, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_foreign_server x
-            UNION ALL SELECT 30, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_config x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 31, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_dict x
-                WHERE x.oid >= 16384
             UNION ALL SELECT 32, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_aggregate x
                 WHERE x.aggfnoid >= 16384
             UNION ALL SELECT 33, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_language x
-            UNION ALL SELECT 34, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_seclabel x
             -- all databases share it: only what is set for this one or for all of them, and by what it says, because
             -- VACUUM FULL may come from any
             UNION ALL SELECT 35, count(*),
                 sum(hashtextextended(concat_ws(',', x.setdatabase, x.setrole, x.setconfig::text), 0))
                 FROM pg_db_role_setting x
              WHERE x.setdatabase IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
-            -- what is rare, by number and version
-            UNION ALL SELECT 37, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint))
-                FROM pg_foreign_data_wrapper x
-            UNION ALL SELECT 38, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_transform x
-            UNION ALL SELECT 39, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_conversion x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 40, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_am x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 41, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_parser x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 42, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_template x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 43, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_amop x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 44, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_amproc x
-                WHERE x.oid >= 16384
-            UNION ALL SELECT 45, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_config_map x
-                WHERE x.mapcfg >= 16384
-            UNION ALL SELECT 46, count(*), sum(hashtextextended(concat_ws(',', x.umid, x.srvid, x.umuser), 0))
-                FROM pg_user_mappings x
-            UNION ALL SELECT 47, count(*), sum(hashtextextended(concat_ws(',', o.*), 0))
-              FROM (SELECT NULL::text AS suborigin, NULL::boolean AS subpasswordrequired,
-                    NULL::boolean AS subrunasowner, NULL::boolean AS subfailover) later
-              CROSS JOIN LATERAL (SELECT s.oid, s.subname, s.subowner, s.subbinary, s.substream,
-                                  s.subtwophasestate <> 'd', s.subdisableonerr, s.subslotname, s.subsynccommit,
-                                  s.subpublications::text,
-                                         suborigin, subpasswordrequired, subrunasowner, subfailover
-                                  FROM pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_database d
-                                      WHERE d.datname = current_database())) o
+            -- what few databases have
+            UNION ALL SELECT r.place, r.number, r.hash FROM migrollback_schema.rare_schema_hashes() r
             -- members of extensions, and what depends on one
             UNION ALL SELECT 52, count(*),
                 sum(hashtextextended(concat_ws(',', e.oid, d.classid, d.objid, d.deptype), 0))
