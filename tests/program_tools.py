@@ -22,6 +22,7 @@ class ProgramTool(ABC):
 
     program: str
     names: tuple[str, str]
+    comes_with_ci = True  #: whether .ci/run installs it
     undone_by_file = True  #: whether what undoes them is a file NAME.rollback.sql
 
     def __init__(self, root: Path, dsn: str) -> None:
@@ -446,4 +447,56 @@ class PostgresMigrations(ProgramTool):
         return [self.names[number - 1] for (number,) in rows]
 
 
-TOOLS = (Alembic, Django, Knex, TypeOrm, Drizzle, Graphile, DbMigrate, PostgresMigrations)
+RAILS = """\
+require "active_record"
+ActiveRecord::Base.establish_connection(adapter: "postgresql", host: ENV["PGHOST"], port: ENV["PGPORT"],
+                                        username: ENV["PGUSER"], database: ENV["PGDATABASE"])
+ActiveRecord::Migration.verbose = false
+ActiveRecord::Migrator.migrations_paths = [File.join(__dir__, "db", "migrate")]
+base = ActiveRecord::Base
+where = base.connection.respond_to?(:migration_context) ? base.connection : base.connection_pool
+context = where.migration_context
+case ARGV[0]
+when "up" then context.migrate
+when "next" then context.up(context.migrations.map(&:version).reject { |v| context.get_all_versions.include?(v) }.first)
+when "down" then context.rollback(1)
+else context.migrations_status.each { |state, version, _| puts [state, version].join(" ") }
+end
+"""
+
+
+class Rails(ProgramTool):
+    """ActiveRecord's migrations, as `rails db:migrate` runs them, from the machine's Ruby."""
+
+    program = "ruby"
+    names = ("20250120000000_create_a", "20250121000000_create_b")
+    comes_with_ci = False
+
+    def __init__(self, root: Path, dsn: str) -> None:
+        super().__init__(root, dsn)
+        self.folder = root / "db" / "migrate"
+        self.folder.mkdir(parents=True)
+        (root / "migrate.rb").write_text(RAILS)
+
+    @staticmethod
+    def lacks(program: str) -> str | None:
+        command = [program, "-e", 'require "active_record"; require "pg"']
+        if shutil.which(program) and subprocess.run(command, check=False, capture_output=True).returncode == 0:
+            return None
+        return "this machine has no ActiveRecord (apt-get install ruby ruby-activerecord ruby-pg)"
+
+    def write_program(self, place, name, table):  # noqa: ARG002
+        (self.folder / f"{name}.rb").write_text(
+            f"class Create{table.upper()} < ActiveRecord::Migration[6.1]\n"
+            f"  def change\n    create_table(:{table}) {{ |t| t.string :name }}\n  end\nend\n"
+        )
+
+    def up(self):
+        self.run("ruby", "migrate.rb", "up")
+
+    def applied(self):
+        rows = [line.split() for line in self.run("ruby", "migrate.rb").splitlines()]
+        return [name for name in self.names if ["up", name.partition("_")[0]] in rows]
+
+
+TOOLS = (Alembic, Django, Knex, TypeOrm, Drizzle, Graphile, DbMigrate, PostgresMigrations, Rails)

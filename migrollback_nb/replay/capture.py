@@ -157,11 +157,15 @@ class _Place:
             "password": known.get("password", ""),
             "database": known.get("dbname", ""),
         }
+        if parts["host"].startswith("/"):
+            # nothing before the path: Ruby's reader of addresses refuses a user without a host
+            where = {key: parts[key] for key in ("host", "port", "user", "password") if parts[key]}
+            return parts | {
+                "url": f"postgresql:///{quote(parts['database'], safe='')}?{urlencode(where, quote_via=quote)}"
+            }
         secret = f":{quote(parts['password'], safe='')}" if parts["password"] else ""
-        where = {"host": parts["host"], "port": parts["port"]} if parts["host"].startswith("/") else {}
-        host = "" if where else f"{parts['host']}:{parts['port']}"
-        url = f"postgresql://{quote(parts['user'], safe='')}{secret}@{host}/{quote(parts['database'], safe='')}"
-        return parts | {"url": url + (f"?{urlencode(where)}" if where else "")}
+        user, database = (quote(parts[key], safe="") for key in ("user", "database"))
+        return parts | {"url": f"postgresql://{user}{secret}@{parts['host']}:{parts['port']}/{database}"}
 
     @property
     def environment(self) -> dict[str, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.html import visible
+
+#: A line that says nothing of why: brackets, the version of Node.
+_NO_REASON = re.compile(r"[\]\[{}(),;]*$|Node\.js v\d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +29,11 @@ class Run:
 
     @property
     def trouble(self) -> str:
-        """The last lines that it printed, in which tools say why they failed."""
+        """The last line that it printed and that is no part of a trace: there tools say why they failed."""
         lines = [line for line in (self.err.strip() or self.out.strip()).splitlines() if line.strip()]
-        return visible(" ".join(lines[-1].split()))[:500] if lines else f"exit status {self.status}"
+        # Ruby and Java print their message above the trace, Node also its version and brackets below
+        said = [line for line in lines if not line[0].isspace() and not _NO_REASON.match(line)] or lines
+        return visible(" ".join(said[-1].split()))[:500] if said else f"exit status {self.status}"
 
 
 def run(
