@@ -160,8 +160,7 @@ COMMENT ON FUNCTION migrollback_schema.archive_join(bigint, oid, boolean) IS
     'SQL that finds the row (t) of a kept one (a), by its key before, or by_new: after the migration; NULL where the '
     'table has no such columns. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.folded_rows(
-    part migrollback_schema.migration_archived_tables, keys_changed boolean)
+CREATE OR REPLACE FUNCTION migrollback_schema.folded_rows(which bigint, keys_changed boolean)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT format(
         CASE WHEN NOT folded_rows.keys_changed THEN
@@ -195,10 +194,13 @@ RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $funct
                           c ->> 'number'), '' ORDER BY k.place),
         (SELECT string_agg(format(', f.c%s', o ->> 'number'), '' ORDER BY (o ->> 'number')::int)
            FROM jsonb_array_elements(part.columns) o))
-      FROM unnest(part.key_columns) WITH ORDINALITY AS k (name, place)
+      FROM migrollback_schema.migration_archived_tables part
+     CROSS JOIN LATERAL unnest(part.key_columns) WITH ORDINALITY AS k (name, place)
       JOIN jsonb_array_elements(part.columns) c ON c ->> 'name' = k.name
+     WHERE part.part = which
+     GROUP BY part.data, part.columns
 $function$;
-COMMENT ON FUNCTION migrollback_schema.folded_rows(migrollback_schema.migration_archived_tables, boolean) IS
+COMMENT ON FUNCTION migrollback_schema.folded_rows(bigint, boolean) IS
     'SQL of one row for what several statements kept of the same row, also where they changed its key: as it was '
     'before the first, with the key and the hash that the last left. Does not write.';
 
@@ -225,7 +227,7 @@ BEGIN
                    'FROM migrollback_archive.%I GROUP BY batch) b', moved, place.data) INTO batches, changed;
     IF batches > 1 THEN
         EXECUTE format('CREATE TABLE migrollback_archive.%I AS %s', fresh,
-                       migrollback_schema.folded_rows(place, changed));
+                       migrollback_schema.folded_rows(which, changed));
         PERFORM migrollback_schema.close_archive('TABLE', format('migrollback_archive.%I', fresh)::regclass,
                                                  format('migrollback_archive.%I', fresh),
                                                  migrollback_schema.system_owner());
