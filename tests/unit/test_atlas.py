@@ -100,6 +100,16 @@ def test_a_sum_that_is_none_is_refused_by_line(tmp_path):
     assert problems(tmp_path)[0][1].startswith("has another sum in its first line")
 
 
+def test_other_ends_of_lines_are_said_and_are_no_edit(tmp_path):
+    put(tmp_path, FILES, sum_of={name: text.replace("\n", "\r\n") for name, text in FILES.items()})
+    contents = MigrationFolder(tmp_path).read_all()
+    assert ([file.name for file in contents.files], contents.errors) == (["20240101_a", "20240102_b"], ())
+    (warning,) = contents.warnings
+    assert warning.startswith("atlas.sum was made where lines end otherwise")
+    (tmp_path / "20240102_b.sql").write_text("SELECT 1;\n")
+    assert problems(tmp_path) == [("20240102_b.sql", "is not as atlas.sum has it: it was edited since")]
+
+
 def test_what_undoes_lies_elsewhere_for_atlas_runs_every_file(tmp_path):
     files = {**FILES, "20240102_b.down.sql": "DROP TABLE b;\n"}
     put(tmp_path / "m", files)

@@ -20,6 +20,8 @@ SUM = "atlas.sum"
 _HINT = "Look at what was changed; then atlas migrate hash writes atlas.sum again. Until then Atlas applies nothing."
 _IGNORED = re.compile(rb"[ -~]*atlas:sum +ignore\b")
 _CHECKPOINT = re.compile(rb"(?m)^-- atlas:checkpoint\b")
+#: Ends of lines; None: as they are.
+_ENDS = (None, b"\n", b"\r\n")
 _LINE = re.compile(r"(\S.*?) *h1:(\S+)")
 
 
@@ -69,7 +71,10 @@ def read(folder: Path, files: Sequence[str], rollbacks: Path) -> Layout:
 
 def checked(found: Layout, folder: Path, files: Iterable[str]) -> Layout:
     """The same, with what is not as atlas.sum has it refused. Reads only."""
-    wrong = _wrong(folder, sorted(files))
+    wrong, others_ends = _wrong(folder, sorted(files))
+    if others_ends:
+        remark = f"{SUM} was made where lines end otherwise: there Atlas applies these files, and here it would not"
+        found = replace(found, remarks=(*found.remarks, remark))
     if not wrong:
         return found
     migrations = {
@@ -79,24 +84,34 @@ def checked(found: Layout, folder: Path, files: Iterable[str]) -> Layout:
     return replace(found, migrations=migrations, strays={**found.strays, **wrong})
 
 
-def _wrong(folder: Path, files: Sequence[str]) -> dict[str, Refusal]:
-    """Path -> why it is not as atlas.sum has it; of those behind one that was edited nothing can be said."""
+def _wrong(folder: Path, files: Sequence[str]) -> tuple[dict[str, Refusal], bool]:
+    """(Path -> why it is not as atlas.sum has it, whether it was made with other ends of lines).
+
+    Of the files behind one that was edited nothing can be said.
+    """
     try:
         first, *lines = read_text(folder / SUM).strip("\n").split("\n")
     except MigrationFileError as error:
-        return {SUM: Refusal(problem=error.problem, hint=_HINT)}
+        return {SUM: Refusal(problem=error.problem, hint=_HINT)}, False
     said: dict[str, str] = {}
     for number, line in enumerate(lines, 2):
         if (it := _LINE.fullmatch(line.strip())) is None:
-            return {SUM: Refusal(problem="is not understood", line=number, hint=_HINT)}
+            return {SUM: Refusal(problem="is not understood", line=number, hint=_HINT)}, False
         said[it[1]] = it[2]
     if first.strip() != f"h1:{_total(said)}":
-        return {SUM: Refusal(problem="has another sum in its first line than the lines below give", line=1, hint=_HINT)}
+        problem = "has another sum in its first line than the lines below give"
+        return {SUM: Refusal(problem=problem, line=1, hint=_HINT)}, False
     # of golang-migrate's files those that do are counted
     pairs = any(name.endswith(".up.sql") for name in files) and all(name.endswith(".up.sql") for name in said)
-    found = _hashes(folder, [name for name in files if name.endswith(".up.sql") or not pairs])
-    if found == said and list(found) == list(said):
-        return {}
+    counted = [name for name in files if name.endswith(".up.sql") or not pairs]
+    for ends in _ENDS:  # git may have changed them since
+        found = _hashes(folder, counted, ends)
+        if next(iter(found.items()), None) == next(iter(said.items()), None):
+            return _differences(said, found), ends is not None
+    return _differences(said, _hashes(folder, counted, None)), False
+
+
+def _differences(said: Mapping[str, str], found: Mapping[str, str]) -> dict[str, Refusal]:
     problem = f"is not named in {SUM}"
     wrong = {name: Refusal(problem=problem, hint=_HINT, always=True) for name in found if name not in said}
     if removed := [name for name in said if name not in found]:
@@ -111,12 +126,13 @@ def _wrong(folder: Path, files: Sequence[str]) -> dict[str, Refusal]:
     return wrong
 
 
-def _hashes(folder: Path, files: Iterable[str]) -> dict[str, str]:
+def _hashes(folder: Path, files: Iterable[str], ends: bytes | None) -> dict[str, str]:
     """Name -> SHA-256 (base64) over names and contents of the files up to it, as Atlas makes it."""
     running = hashlib.sha256()
     found = {}
     for name in files:
         data = (folder / name).read_bytes()
+        data = data if ends is None else data.replace(b"\r\n", b"\n").replace(b"\n", ends)
         running.update(name.encode())
         if _IGNORED.match(data) is None:
             running.update(data)
