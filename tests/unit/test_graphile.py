@@ -65,3 +65,10 @@ def test_a_live_block_would_run_and_a_block_that_was_committed_counts(tmp_path):
     file = MigrationFolder(tmp_path).read("000001")
     assert (file.rollback.statement_texts(), file.rollback.live) == (("DROP TABLE a",), True)
     assert file.remarks[-1].endswith("graphile-migrate runs the whole file. Comment it out line by line")
+
+
+def test_a_placeholder_is_named(tmp_path):
+    put(tmp_path, "CREATE TABLE a ();\nGRANT SELECT ON a TO :DATABASE_VISITOR;")
+    file = MigrationFolder(tmp_path).read("000001")
+    assert file.up_problem.line == 5
+    assert ":DATABASE_VISITOR is a placeholder, for which only graphile-migrate knows the value" in file.up_refusal[0]

@@ -15,7 +15,7 @@ from migrollback_nb.files import location
 from migrollback_nb.files.block import BlockSource, block_source
 from migrollback_nb.files.markers import Markers
 from migrollback_nb.files.migration import MigrationFile
-from migrollback_nb.parsing.statements import SqlText
+from migrollback_nb.parsing.statements import SqlText, SyntaxProblem
 
 _YOYO_HEADER = re.compile(r"--\s*(depends|transactional)\s*:\s*(.*?)\s*$", re.IGNORECASE)
 #: What says in a file that it runs in no transaction.
@@ -23,6 +23,7 @@ _NO_TRANSACTION = {
     "graphile-migrate": re.compile(r"(?:--! [A-Z].*\n)*\s*--!\s*no-transaction\b"),
     "postgres-migrations": re.compile(r"(?s).*-- postgres-migrations disable-transaction"),
 }
+_PLACEHOLDER = re.compile(r"(?<![:\w]):[A-Z][A-Z0-9_]*\b")
 #: Those that run the whole of a file, a live rollback block too.
 _RUNS_ALL = ("drizzle", "graphile-migrate", "postgres-migrations")
 _BY_NUMBER = ("golang-migrate", "postgrator", "Flyway")
@@ -134,6 +135,18 @@ class PairedFile(MigrationFile):
             live=False,
             comments_count=False,
         )
+
+    @property
+    def up_problem(self) -> SyntaxProblem | None:
+        """As of any file; of graphile-migrate's placeholders by their name."""
+        found = super().up_problem
+        if found is None or self.written_for != "graphile-migrate":
+            return found
+        line = self.text.split("\n")[found.line - 1]
+        if (it := _PLACEHOLDER.search(line)) is None:
+            return found
+        message = f"{it[0]} is a placeholder, for which only graphile-migrate knows the value"
+        return SyntaxProblem(line=found.line, column=it.start() + 1, message=message)
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
