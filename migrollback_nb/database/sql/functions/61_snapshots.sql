@@ -160,15 +160,20 @@ COMMENT ON FUNCTION migrollback_schema.snapshot_token() IS
 CREATE OR REPLACE FUNCTION migrollback_schema.schema_changes(old_schema jsonb, new_schema jsonb)
 RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
-    WITH old AS (SELECT k.key AS kind, o.key AS identity, o.value AS definition FROM jsonb_each(old_schema) k
-                 CROSS JOIN LATERAL jsonb_each(k.value) o
-                 WHERE k.value IS DISTINCT FROM new_schema -> k.key),
-    new AS (SELECT k.key AS kind, o.key AS identity, o.value AS definition FROM jsonb_each(new_schema) k
-            CROSS JOIN LATERAL jsonb_each(k.value) o
-            WHERE k.value IS DISTINCT FROM old_schema -> k.key),
-    differing AS (
-        SELECT kind, identity, old.definition AS was, new.definition AS is
-        FROM old FULL JOIN new USING (kind, identity) WHERE old.definition IS DISTINCT FROM new.definition),
+    -- Each looked up in the other: most are alike, and a join of all takes twice as long. OFFSET 0: a kind is looked up
+    -- once, and not for each object.
+    WITH differing AS (
+        SELECT k.key AS kind, o.key AS identity, o.value AS was, there.objects -> o.key AS is
+        FROM jsonb_each(old_schema) k
+        CROSS JOIN LATERAL (SELECT new_schema -> k.key AS objects OFFSET 0) there
+        CROSS JOIN LATERAL jsonb_each(k.value) o
+        WHERE k.value IS DISTINCT FROM there.objects AND o.value IS DISTINCT FROM there.objects -> o.key
+        UNION ALL
+        SELECT k.key, o.key, NULL, o.value
+        FROM jsonb_each(new_schema) k
+        CROSS JOIN LATERAL (SELECT old_schema -> k.key AS objects OFFSET 0) there
+        CROSS JOIN LATERAL jsonb_each(k.value) o
+        WHERE k.value IS DISTINCT FROM there.objects AND there.objects ? o.key IS NOT TRUE),
     -- A snapshot that was taken before schema_objects() left PostgreSQL's own options out still holds them. The options
     -- of a user mapping are compared where both times they could be read.
     plain AS (
