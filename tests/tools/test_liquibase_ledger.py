@@ -64,3 +64,21 @@ def test_without_a_ledger_nothing_is_taken_for_applied(db, names):
 def test_verify_grades_changesets(db, names, verdicts):
     grades = [verdict.grade for verdict in verdicts().values()]
     assert grades == ["restores", "restores", "loses_data", "restores"]
+
+
+def test_while_its_lock_is_taken_nothing_is_rolled_back(db, names, session):
+    connection = session()
+    connection.execute(f"{LIQUIBASE}; CREATE TABLE boats (id int)")
+    connection.execute(ROW.format("1", "EXECUTED", "NULL"))
+    connection.execute(
+        "CREATE TABLE databasechangeloglock (id int PRIMARY KEY, locked boolean NOT NULL, lockgranted timestamp,"
+        " lockedby varchar(255)); INSERT INTO databasechangeloglock VALUES (1, false)"
+    )
+    db.sync()
+    assert db.check(names[0]).can_rollback
+    connection.execute("UPDATE databasechangeloglock SET locked = true, lockgranted = now(), lockedby = 'here'")
+    assert "did not come to its end" in db.check(names[0]).reason
+    with pytest.raises(mr.Refused):
+        db.rollback(names[0], confirm=names[0])
+    connection.execute("UPDATE databasechangeloglock SET locked = false")
+    assert db.rollback(names[0], confirm=names[0]).success

@@ -155,7 +155,7 @@ BEGIN
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
         -- A changeset is known by its file, id and author; what it only marked as run did nothing here.
         ('Liquibase', 'databasechangelog', '{id,author,filename,orderexecuted,exectype,md5sum}', '{}', 'name', false,
-         NULL, NULL,
+         NULL, 'SELECT ' || replace('migrollback_schema', '%', '%%') || '.liquibase_is_locked(%1$L::regclass)',
             'SELECT regexp_replace(l.filename, ''^.*/'', '''') || ''::'' || l.id || ''::'' || l.author FROM %1$s l '
             'WHERE l.exectype IN (''EXECUTED'', ''RERAN'')', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE regexp_replace(l.filename, ''^.*/'', '''') || ''::'' || l.id || '

@@ -92,11 +92,37 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.knex_is_locked(regclass) IS
     'Whether Knex says that it is at work, or broke off, by its ledger. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.liquibase_lock_table(ledger regclass) RETURNS regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT k.oid::regclass FROM pg_class c JOIN pg_class k ON k.relnamespace = c.relnamespace
+       AND k.relname = c.relname || 'lock' AND k.relkind IN ('r', 'p')
+      JOIN pg_attribute a ON a.attrelid = k.oid AND a.attname = 'locked' AND a.atttypid = 'bool'::regtype
+     WHERE c.oid = ledger
+$function$;
+COMMENT ON FUNCTION migrollback_schema.liquibase_lock_table(regclass) IS
+    'The table in whose row Liquibase says that it is at work, by its ledger; NULL where there is none. Does not '
+    'write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.liquibase_is_locked(ledger regclass) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    lock_table regclass := migrollback_schema.liquibase_lock_table(ledger);
+    found      boolean := false;
+BEGIN
+    IF lock_table IS NOT NULL THEN
+        EXECUTE format('SELECT coalesce(bool_or(k.locked), false) FROM %s k', lock_table) INTO found;
+    END IF;
+    RETURN found;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.liquibase_is_locked(regclass) IS
+    'Whether Liquibase says that it is at work, or broke off, by its ledger. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.deploy_ledger_relations(tool text, ledger regclass) RETURNS regclass[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT array_remove(ARRAY[ledger] || CASE WHEN tool = 'Sqitch' THEN
         ARRAY[to_regclass('sqitch.tags'), to_regclass('sqitch.events'), to_regclass('sqitch.dependencies')]
         WHEN tool = 'Knex' THEN ARRAY[migrollback_schema.knex_lock_table(ledger)]
+        WHEN tool = 'Liquibase' THEN ARRAY[migrollback_schema.liquibase_lock_table(ledger)]
         WHEN tool = 'Hasura' THEN ARRAY[nullif(to_regclass('hdb_catalog.schema_migrations'), ledger)] END, NULL)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_ledger_relations(text,
