@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,3 +169,14 @@ def cannot_run(sql: SqlText) -> SyntaxProblem | None:
                 message=f"{statement.cannot_run} cannot be run: {why}",
             )
     return None
+
+
+def way_to_run(sql: SqlText, name: str, tool: str | None, words: str) -> str:
+    """What to do with an up migration that cannot be run as it stands; pure."""
+    whose = tool or "the tool that it was written for"
+    if not any(one.cannot_run and not one.cannot_run.startswith("COPY") for one in sql.statements):
+        return f"Fix the file, or apply it with {whose} and register it."
+    return (
+        f"Apply it as it is with {whose}, then migrollback register {shlex.quote(name)}. Or take out what begins and"
+        f" ends transactions, and write {words}: then each statement runs alone, and what has run stays."
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from migrollback_nb.core.errors import MigrationFileError
 from migrollback_nb.files import location, not_read, tools
-from migrollback_nb.files.block import BlockSource, RollbackBlock, block_source, cannot_run, rollback_block
+from migrollback_nb.files.block import BlockSource, RollbackBlock, block_source, cannot_run, rollback_block, way_to_run
 from migrollback_nb.files.location import COMMENT_PREFIX
 from migrollback_nb.files.markers import MARKER, Markers, find_markers
 from migrollback_nb.files.text import plain_text
@@ -238,14 +238,14 @@ class MigrationFile:
         """Why the up migration is not even tried: (what is wrong, SQLSTATE if it has one, hint); None where it is."""
         if (trouble := self.up_problem) is not None:
             message = f"{self.path}:{trouble.line}:{trouble.column}: the up migration cannot run: {trouble.message}"
-            hint = "Fix the file, or apply it with the tool that it was written for and register it."
+            hint = way_to_run(self.up, self.name, self.tool, self.up_no_transaction_words)
             return message, "42601" if self.up.problem is not None else None, hint
         if self.transaction and self.up_refused_in_transaction:
             line, words = self.up_refused_in_transaction[0]
             return (
                 f"{self.path}:{line}: {words} cannot run inside a transaction",
                 "25001",
-                "Write -- Transaction: false at the top of the file.",
+                f"Write {self.up_no_transaction_words}.",
             )
         return None
 
@@ -358,6 +358,11 @@ class MigrationFile:
     def with_rollback(self, text: str) -> MigrationFile:
         """The same migration with another text, marks included, that undoes it."""
         return replace(self, text=f"{self.up.text.rstrip()}\n\n{text}\n")
+
+    @property
+    def up_no_transaction_words(self) -> str:
+        """What to write so that the up migration runs outside a transaction."""
+        return "-- Transaction: false at the top of the file"
 
     @property
     def no_transaction_words(self) -> str:

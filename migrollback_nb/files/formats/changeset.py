@@ -73,6 +73,11 @@ class ChangesetFile(PairedFile):
     def _marked(self) -> Refusal | None:
         return None  # its marks are read
 
+    @property
+    def up_no_transaction_words(self) -> str:
+        """As Liquibase has it."""
+        return "runInTransaction:false behind the id of the changeset"
+
     def _says_transaction(self) -> bool | None:
         said = super()._says_transaction()
         return False if said is None and self.changeset.outside else said
