@@ -38,6 +38,16 @@ exports.{way} = (db, callback) ->
     return callback err if err
     db.runSql data, callback
 """
+SHARED = """
+exports.setup = function (options, _seedLink) {{ Promise = options.Promise }}
+const runQuery = (db, sqlName) => {{
+  const filePath = path.join(__dirname, 'sqls', sqlName)
+  return new Promise((resolve, reject) => fs.readFile(filePath, (err, data) => err ? reject(err) : resolve(data)))
+    .then(function (data) {{ return db.runSql(data) }})
+}}
+exports.up = function (db) {{ return runQuery(db, '{name}-up.sql') }}
+exports.down = function (db) {{ return runQuery(db, '{name}-down.sql') }}
+"""
 HEAD = "/**\n  * We receive the dbmigrate dependency. db.createTable(\n  */\nvar fs = require('fs');\n// db.addColumn\n"
 
 
@@ -65,6 +75,22 @@ def test_a_program_that_only_runs_its_files_is_those(tmp_path, form, ending, dir
     assert (file.up_statements(), file.rollback.statement_texts()) == (("CREATE TABLE a ()",), ("DROP TABLE a",))
     assert (contents.errors, contents.warnings) == ((), ())
     assert MigrationFolder(root / dir).checksum(name) == file.checksum
+
+
+def test_one_call_for_both_and_files_of_another_name(tmp_path):
+    name, other = "20250120000000-a", "20250120000000-b"
+    put(tmp_path, name, SHARED.format(name=name))
+    put(tmp_path, "20250121000000-c", both(PROMISE, other), files=())
+    put(tmp_path, other, "")
+    (tmp_path / f"{other}.js").unlink()
+    contents = MigrationFolder(tmp_path).read_all()
+    assert [(file.name, file.is_program, file.rollback is not None) for file in contents.files] == [
+        (name, False, True),
+        ("20250121000000-c", False, True),
+    ]
+    assert (contents.errors, contents.warnings) == ((), ())
+    put(tmp_path, name, SHARED.format(name=name) + "exports.up = (db) => runQuery(db, 'x-up.sql');")
+    assert MigrationFolder(tmp_path).read(name).is_program
 
 
 @pytest.mark.parametrize(

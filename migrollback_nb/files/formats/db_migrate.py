@@ -17,6 +17,7 @@ from migrollback_nb.files.text import read_text
 SQLS = "sqls"
 _PROGRAM = re.compile(r"([0-9]{14}-[^.]+)\.(?:js|ts|coffee)")
 _SQL = re.compile(r"([0-9]{14}-.+)-(?:up|down)\.sql")
+_NAMED = re.compile(r"[^\s'\"`/]+\.sql\b")
 #: What a program does with the database that it is given.
 _CALL = re.compile(r"\bdb\s*(?:\.\s*(\w+)|\[)")
 _RUNS_FILE = re.compile(r"\bdb\s*\.\s*runSql\s*\(?\s*(?:data|sql|content|contents)\b\s*[,)]|\bdb\.runSql data\b")
@@ -48,22 +49,23 @@ def read(folder: Path, programs: str, sqls: str, rollbacks: Path) -> Layout:
     found: dict[str, Found] = {}
     strays: dict[str, Refusal] = {}
     alone = []
+    run: set[str | None] = set()  # files of SQL that a program runs
     for file, name in ((file, it[1]) for file in here if (it := _PROGRAM.fullmatch(file))):
-        up, down = f"{name}-up.sql", f"{name}-down.sql"
         try:
-            runs_up, runs_down = _runs(read_text(folder / programs / file), name)
+            up, down = _runs(read_text(folder / programs / file))
         except MigrationFileError as error:
             strays[f"{programs}{file}"] = Refusal(problem=error.problem, line=error.line, hint=error.hint or "")
             continue
         common: dict[str, Any] = {"tool": "db-migrate", "place": len(found) + 1, "version": name[:14]}
-        if runs_up and up not in sql:
+        run.update((up, down))
+        if up is not None and up not in sql:
             hint = f"Put it there, or take {file} away."
             strays[f"{programs}{file}"] = Refusal(problem=f"runs {SQLS}/{up}, which is not there", hint=hint)
-        elif runs_up:
+        elif up is not None:
             found[name] = Found(
                 path=f"{sqls}{up}",
-                rollback=f"{sqls}{down}" if runs_down else str(rollbacks / f"{name}{ROLLBACK}"),
-                has_rollback=down in sql if runs_down else f"{name}{ROLLBACK}" in beside,
+                rollback=f"{sqls}{down}" if down is not None else str(rollbacks / f"{name}{ROLLBACK}"),
+                has_rollback=(f"{name}{ROLLBACK}" in beside) if down is None else down in sql,
                 **common,
             )
         else:
@@ -76,7 +78,7 @@ def read(folder: Path, programs: str, sqls: str, rollbacks: Path) -> Layout:
                 **common,
             )
     with_program = {it[1] for file in here if (it := _PROGRAM.fullmatch(file))}
-    left = {it[1] for file in sql if (it := _SQL.fullmatch(file))} - with_program
+    left = {it[1] for file in sql - run if (it := _SQL.fullmatch(file))} - with_program
     remarks = _remarks(len(found), alone, sorted(left))
     return Layout(migrations=dict(sorted(found.items())), strays=strays, remarks=tuple(remarks))
 
@@ -93,15 +95,21 @@ def _remarks(count: int, alone: list[str], left: list[str]) -> list[str]:
     return remarks
 
 
-def _runs(text: str, name: str) -> tuple[bool, bool]:
-    """Whether a program does nothing but run the file that does, and whether one that undoes."""
+def _runs(text: str) -> tuple[str | None, str | None]:
+    """The file that a program does nothing but run, and the one that undoes; None for what it does not run so."""
     code = re.sub(r"/\*.*?\*/|(?m:^[ \t]*(?://|#)[^\n]*$)", "", text, flags=re.DOTALL)
-    calls = [it[1] for it in _CALL.finditer(code)]
-    runs = len(_RUNS_FILE.findall(code))
-    files = [f"{name}-{way}.sql" in code for way in ("up", "down")]
-    if not files[0] or set(calls) != {"runSql"} or len(calls) != runs or runs != sum(files):
-        return False, False
-    return True, files[1]
+    _, *parts = re.split(r"\bexports\.(\w+)\s*=", code)
+    ways = dict(zip(parts[::2], parts[1::2], strict=True))
+    files = {way: _NAMED.findall(ways.get(way, "")) for way in ("up", "down")}
+    here = [*files["up"], *files["down"]]
+    calls, does, undoes = (len(_CALL.findall(part)) for part in (code, ways.get("up", ""), ways.get("down", "")))
+    # one call for each, or one that both use
+    shared = (calls, does, undoes) == (1, 0, 0)
+    each = (does, undoes) == (1, len(files["down"])) and calls == does + undoes
+    only = calls == len(_RUNS_FILE.findall(code)) and sorted(_NAMED.findall(code)) == sorted(here)
+    if not only or not (shared or each) or len(files["up"]) != 1 or len(files["down"]) > 1:
+        return None, None
+    return here[0], here[1] if len(here) > 1 else None
 
 
 def _names_in(folder: Path) -> list[str]:
