@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 _UNSAFE_NEW_VALUE = "55P04"  # of an enum, used in the transaction that added it
 _UNDEFINED_FUNCTION = "42883"
+_NOT_NULL = "23502"
+_ADDS_NOT_NULL = re.compile(r"\bADD\b.*\bNOT\s+NULL\b", re.IGNORECASE | re.DOTALL)
 
 PART_MAY_STAY = "The statement ran outside a transaction: what it did before it failed may stay, so look first."
 
@@ -28,6 +31,11 @@ def hint(database: Database, details: Mapping[str, Any], no_transaction: str) ->
     if details["sqlstate"] == _UNSAFE_NEW_VALUE:
         return f"Write {no_transaction}, or put what uses the new value into a migration of its own."
     statement = details.get("statement")
+    if details["sqlstate"] == _NOT_NULL and statement and _ADDS_NOT_NULL.search(statement):
+        return (
+            "The table has rows: add the column with a DEFAULT, or without NOT NULL. What an archive has kept is put"
+            " back once the SQL has run."
+        )
     if details["sqlstate"] != _UNDEFINED_FUNCTION or not statement:
         return None
     with suppress(Exception):  # a hint ends nothing

@@ -14,7 +14,7 @@ from migrollback_nb.database.rehearsal_report import add_broken, broken_bodies, 
 from migrollback_nb.database.rehearsals import STATEMENT_TIMEOUT
 from migrollback_nb.database.settings import milliseconds
 from migrollback_nb.files.stored_effects import refuse_hidden_effects
-from migrollback_nb.operations import rejection, stored_sql
+from migrollback_nb.operations import failed_sql, rejection, stored_sql
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import Rehearsal
@@ -79,7 +79,15 @@ def rehearse_by(
             *stored_sql.warnings_of(database, folder, name, known[name], thorough=True),
         )
     ]
-    return replace(rehearsed, warnings=(*warnings, *database.session.remarks))
+    failed = rehearsed.failure
+    if failed is not None:
+        helps = failed_sql.hint(
+            database,
+            {"sqlstate": failed.sqlstate, "statement": failed.statement},
+            "-- ROLLBACK START transaction:false",
+        )
+        failed = replace(failed, hint="\n".join(filter(None, (failed.hint, helps))) or None)
+    return replace(rehearsed, failure=failed, warnings=(*warnings, *database.session.remarks))
 
 
 def rehearse(

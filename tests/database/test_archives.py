@@ -143,6 +143,27 @@ def dropped_columns(up):
     return re.findall(r"^ALTER TABLE .*? DROP COLUMN (\w+)", up)
 
 
+def test_a_column_that_is_not_null_needs_a_default(db, write, customers):
+    customers.execute("ALTER TABLE customers ALTER plan SET NOT NULL")
+    before = rows(customers)
+    write("001_up", "ALTER TABLE customers DROP COLUMN plan;", "ALTER TABLE customers ADD COLUMN plan text NOT NULL;")
+    db.apply("001_up", archive=True)
+    failed = db.rehearse("001_up").failure
+    assert (failed.sqlstate, "add the column with a DEFAULT" in failed.hint) == ("23502", True)
+    with pytest.raises(mr.RollbackFailed, match="add the column with a DEFAULT, or without NOT NULL"):
+        db.rollback("001_up", confirm="001_up")
+    write(
+        "001_up",
+        "ALTER TABLE customers DROP COLUMN plan;",
+        "ALTER TABLE customers ADD COLUMN plan text NOT NULL DEFAULT '';"
+        " ALTER TABLE customers ALTER plan DROP DEFAULT;",
+    )
+    db.register("001_up")
+    db.resolve("001_up", status="applied", reason="now with a default")
+    assert db.rollback("001_up", confirm="001_up").verification.verdict == "restored"
+    assert rows(customers) == before
+
+
 #: What changes keys, of rows 1 to 10 that lie in the other order; SQL of its rollback where it inserts rows.
 KEYS = {
     "all": ("UPDATE t SET id = id + 1", None),

@@ -52,7 +52,7 @@ class Failure:
     sqlstate: str  #: five characters
     message: str  #: in PostgreSQL's words
     detail: str | None = None  #: DETAIL
-    hint: str | None = None  #: HINT
+    hint: str | None = None  #: HINT, and what helps
     statement_number: int | None = None  #: counted from 1; None when it failed after the last
     statement: str | None = None  #: its text, at most 2,000 characters
     position: int | None = (
@@ -80,7 +80,8 @@ class Failure:
                 place += len(row) + 1
         else:
             report.append(f"  after the last statement of {self.migration_name}")
-        report += [f"  {text}" for text in (self.detail, self.hint, self.blocked_by) if text]
+        told = (line for text in (self.detail, self.hint, self.blocked_by) if text for line in text.split("\n"))
+        report += [f"  {line}" for line in told]
         return tuple(report)
 
 
