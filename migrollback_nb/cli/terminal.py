@@ -200,7 +200,8 @@ def _synced(result: results.SyncResult, out: TextIO, err: TextIO) -> None:
     failed = f", {len(result.failed)} failed" if result.failed else ""
     failed = (f", {len(result.not_applied)} not applied" if result.not_applied else "") + failed
     gap = "\n" if result.registered or result.applied_again else ""
-    mark = "⚠️ " if result.failed else "✅"
+    nothing = not (result.registered or result.applied_again or result.skipped or result.not_applied)
+    mark = "⚠️ " if result.failed or (nothing and result.warnings) else "✅"
     again = f", {len(result.applied_again)} applied again" if result.applied_again else ""
     out.write(
         f"{gap}{mark} Sync complete: {len(result.registered)} registered{again}, {len(result.skipped)}"

@@ -48,6 +48,15 @@ _TOOLS: dict[str, tuple[re.Pattern[str], bytes, str]] = {
     "JavaScript or TypeScript": (re.compile(r"[0-9].*(?<!\.d)\.(?:[cm]?js|[cm]?ts)"), b"", ""),
     "Go": (re.compile(r"[0-9].*(?<!_test)\.go"), b"", ""),
     "Java or Kotlin": (re.compile(r"[VUR][0-9].*\.(?:java|kt)"), b"", ""),
+    # numbered programs in any language: an end without a word would look as if there were nothing to do
+    "another tool": (
+        re.compile(
+            r"(?:m|Migration|[VURB])?_?[0-9].*(?<!_test)(?<!\.Designer)(?<!\.d)"
+            r"\.(?:py|rb|php|[cm]?[jt]s|cs|fs|java|kts?|scala|groovy|clj|go|rs|exs?|erl|pl|lua|swift|hs|ml|cpp|sh)"
+        ),
+        b"",
+        "",
+    ),
 }
 
 
