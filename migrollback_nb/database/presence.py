@@ -100,7 +100,9 @@ class Presence:
         """The error that says where the system was looked for, and where it is; pure."""
         elsewhere = [schema for schema in self.missing if schema != target.schema]
         where = f"schema {target.schema} of database {target.database} on {target.host}:{target.port}"
-        if elsewhere:
+        if "migration_events" in self.missing.get(target.schema, ()):  # no version of ours was without it
+            hint = "Its migration_history is of another tool; of the earlier one: migrollback install --take-over."
+        elif elsewhere:
             hint = (
                 f"It is in schema {', '.join(elsewhere)}: name that with --schema (schema= in Python),"
                 " or run migrollback install."
@@ -114,7 +116,7 @@ class Presence:
     def explain(self, target: Target) -> errors.MigrollbackError | None:
         """What is wrong with the system of a schema: not there, or not whole. None where all of it is there; pure."""
         missing = self.missing.get(target.schema)
-        if missing is None:
+        if missing is None or "migration_events" in missing:
             return self.not_installed(target)
         if missing:
             named = first_few(missing)

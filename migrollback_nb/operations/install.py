@@ -76,13 +76,15 @@ def install(
 
 def _result(database: Database, done: Installation, **more: Any) -> InstallResult:
     """Of what the script did; pure."""
+    went = {identity.partition("(")[0] for identity in (done.taken_over.functions if done.taken_over else ())}
+    still = [one for one in more["not_ours"] if one.identity.partition("(")[0] not in went]
     return results.InstallResult(
         installed=(SYSTEM_NAME,) if done.changed and done.from_version is None else (),
         upgraded_from=done.from_version if done.changed else None,
         version=done.to_version,
         target=database.target,
         taken_over=done.taken_over,
-        **({"rights_closed": done.rights_closed} | more),
+        **({"rights_closed": done.rights_closed} | more | {"not_ours": tuple(still)}),
     )
 
 

@@ -361,14 +361,19 @@ def test_the_file_that_made_the_earlier_tools_tables_is_left_alone(dsn, folder, 
         assert rows(dsn)[SYSTEM] == before
 
 
-def test_in_the_terminal(dsn, capsys):
+def test_in_the_terminal(dsn, capsys, tmp_path):
     assert run(["install", "--take-over", "--dry-run", "--dsn", dsn]) == 0
     said = capsys.readouterr()
     assert "To be taken over: 5 migrations and 2 dependencies of the earlier tool; 4 functions" in said.out
     assert "20250121_settings: " in said.err
+    for words in (["check", "by_hand"], ["list"], ["sync", "--dir", str(tmp_path)]):
+        assert run([*words, "--dsn", dsn]) == 1
+        assert "migrollback install --take-over" in capsys.readouterr().err
     assert run(["install", "--dsn", dsn]) == 3
     assert run(["install", "--take-over", "--dsn", dsn]) == 0
-    assert "Taken over: 5 migrations" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "Taken over: 5 migrations" in said.out
+    assert "not ours" not in said.err
     assert run(["install", "--undo-take-over", "--dsn", dsn]) == 2
     assert run(["install", "--undo-take-over", "--print", "--dsn", dsn]) == 0
     assert "CREATE OR REPLACE FUNCTION public.can_rollback_migration" in capsys.readouterr().out

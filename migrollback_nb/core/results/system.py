@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -68,10 +69,11 @@ class TakenOver:
 
     def lines(self) -> tuple[str, ...]:
         """What was changed to fit, a line each; pure."""
-        found = [
-            f"{name}: {', '.join(f'{column} was {value}' for column, value in was.items())}"
+        said = {
+            name: [f"{column} was {json.dumps(value, ensure_ascii=False)}" for column, value in was.items()]
             for name, was in self.changed.items()
-        ]
+        }
+        found = [f"{name}: {', '.join(parts)}" for name, parts in said.items()]
         if self.changes > len(found):
             found.append(f"... and {self.changes - len(found)} more")
         return tuple(found)
