@@ -219,9 +219,17 @@ _DATABASES = {
     "postgresql": "PostgreSQL",
     "pg": "PostgreSQL",
 }
+#: Folders that are named so besides.
+_VENDORS = {"h2": "H2", "hsqldb": "HSQLDB", "db2": "DB2", "derby": "Derby", "snowflake": "Snowflake"}
 _DIALECT = re.compile(rf"(.+?)\.({'|'.join(_DATABASES)})((?:\..+)?)", re.IGNORECASE)
 _SEPARATOR = re.compile(r"[._\-\s]+")
 _ANY_UNDO = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(sorted(_UNDO))})(?![a-z0-9])", re.IGNORECASE)
+
+
+def other_database(folder: str) -> str | None:
+    """Which database other than PostgreSQL a folder is named by, as Flyway's {vendor} is; None of others. Pure."""
+    found = _DATABASES.get(folder.lower()) or _VENDORS.get(folder.lower())
+    return None if found == "PostgreSQL" else found
 
 
 def dialects(stems: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -9,6 +9,8 @@ from watching import exists
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 FILES = {
     f"{n}_t.sql": f"CREATE TABLE t{n} ();\n-- ROLLBACK START\n-- DROP TABLE t{n};\n-- ROLLBACK END\n" for n in (1, 2, 3)
 }

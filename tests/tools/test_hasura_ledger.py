@@ -8,6 +8,8 @@ from watching import exists, last_event, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 NAMES = tuple(f"162000000000{n}_t" for n in (1, 2, 3))
 STATE = "SELECT cli_state FROM hdb_catalog.hdb_version"
 

@@ -2,7 +2,10 @@
 
 import hashlib
 
+import pytest
 from watching import exists, value
+
+pytestmark = pytest.mark.versions
 
 
 def test_postgres_migrations_ledger_keeps_the_hash_and_check_tells_of_a_gap(db, folder, session):

@@ -45,6 +45,18 @@ def test_flyway_reads_its_folder_and_all_below_it_by_version(tmp_path):
     assert MigrationFolder(tmp_path).read("V2__b").checksum == MigrationFolder(tmp_path).checksum("V2__b")
 
 
+def test_of_folders_named_by_databases_those_of_postgresql_are_read(tmp_path):
+    names = ("mysql/V1__a.sql", "postgresql/V1__a.sql", "common/V2__b.sql", "h2/V1__a.sql")
+    put(tmp_path, **dict.fromkeys(names, UP))
+    contents = MigrationFolder(tmp_path).read_all()
+    assert [file.path for file in contents.files] == [
+        str(tmp_path / "postgresql" / "V1__a.sql"),
+        str(tmp_path / "common" / "V2__b.sql"),
+    ]
+    assert contents.errors == ()
+    assert contents.warnings == ("2 files for H2, MySQL are left out, among them h2/V1__a.sql",)
+
+
 def test_flyway_files_of_one_name_in_two_folders_are_refused(tmp_path):
     put(tmp_path, **{"a/V1__x.sql": UP, "b/V1__x.sql": UP})
     contents = MigrationFolder(tmp_path).read_all()

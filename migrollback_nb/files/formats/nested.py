@@ -10,7 +10,7 @@ from pathlib import Path
 
 from migrollback_nb.core.text import first_few
 from migrollback_nb.files.formats.layout import Found, Layout, layout
-from migrollback_nb.files.not_read import STRAY_HINT, Refusal
+from migrollback_nb.files.not_read import STRAY_HINT, Refusal, other_database
 
 _FLYWAY = re.compile(r"(?:[VU][0-9][0-9._]*|R|B[0-9][0-9._]*)__.+\.sql")
 _VERSIONED = re.compile(r"V[0-9][0-9._]*__.+\.sql")
@@ -33,7 +33,9 @@ def flyway(folder: Path, files: Iterable[str]) -> Layout | None:
     here = list(files)
     if here and not any(_VERSIONED.fullmatch(name) for name in here):
         return None
-    below = [path for path in _below(folder) if "/" in path]
+    found_below = [path for path in _below(folder) if "/" in path]
+    elsewhere = {path: database for path in found_below if (database := _for_another(path)) is not None}
+    below = [path for path in found_below if path not in elsewhere]
     inside = [path for path in below if _FLYWAY.fullmatch(_base(path))]
     if not any(_VERSIONED.fullmatch(_base(name)) for name in (*here, *inside)) or not inside:
         return None
@@ -43,12 +45,13 @@ def flyway(folder: Path, files: Iterable[str]) -> Layout | None:
         if (other := by_name.setdefault(_base(path), path)) != path:
             twice[path] = Refusal(problem=f"is called as {other} is: Flyway runs neither", hint=STRAY_HINT)
     found = layout(by_name.values(), {})
-    others = sorted(set(below) - set(inside))
-    remarks = (
-        *found.remarks,
-        *([f"Left out, because Flyway names no migration so: {first_few(others)}"] * bool(others)),
-    )
-    return replace(found, strays={**found.strays, **twice}, remarks=remarks)
+    said = list(found.remarks)
+    if others := sorted(set(below) - set(inside)):
+        said.append(f"Left out, because Flyway names no migration so: {first_few(others)}")
+    if elsewhere:
+        databases = ", ".join(sorted(set(elsewhere.values())))
+        said.append(f"{len(elsewhere)} files for {databases} are left out, among them {min(elsewhere)}")
+    return replace(found, strays={**found.strays, **twice}, remarks=tuple(said))
 
 
 def numbered(inside: Mapping[str, Iterable[str]]) -> Layout | None:
@@ -108,6 +111,11 @@ def _below(folder: Path) -> list[str]:
         if len(found) > _MOST:
             break
     return found
+
+
+def _for_another(path: str) -> str | None:
+    """The database other than PostgreSQL that one of the folders of a path is named by."""
+    return next((found for part in path.split("/")[:-1] if (found := other_database(part)) is not None), None)
 
 
 def _base(path: str) -> str:
