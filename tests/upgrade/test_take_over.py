@@ -377,3 +377,34 @@ def test_in_the_terminal(dsn, capsys, tmp_path):
     assert run(["install", "--undo-take-over", "--dsn", dsn]) == 2
     assert run(["install", "--undo-take-over", "--print", "--dsn", dsn]) == 0
     assert "CREATE OR REPLACE FUNCTION public.can_rollback_migration" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE migration_history ADD CONSTRAINT twice UNIQUE (migration_name)",
+        "ALTER TABLE migration_dependencies DROP CONSTRAINT migration_dependencies_migration_name_fkey,"
+        " DROP CONSTRAINT migration_dependencies_depends_on_fkey, DROP CONSTRAINT migration_dependencies_pkey;"
+        "ALTER TABLE migration_history DROP CONSTRAINT migration_history_pkey,"
+        " DROP CONSTRAINT migration_history_migration_name_key",
+        "DROP TABLE migration_dependencies",
+        "ALTER TABLE migration_history ADD CONSTRAINT no_failures CHECK (status <> 'nothing')",
+        "ALTER TABLE migration_history ALTER checksum SET NOT NULL",
+        "CREATE TRIGGER t BEFORE UPDATE ON migration_history FOR EACH ROW EXECUTE FUNCTION"
+        " suppress_redundant_updates_trigger()",
+    ],
+    ids=["two unique", "no keys", "no dependencies", "own check", "not null", "trigger"],
+)
+def test_tables_that_are_put_together_otherwise(server, dsn, change, statement):
+    if "checksum" in statement:
+        change("UPDATE migration_history SET checksum = coalesce(checksum, '')")
+    change(statement)
+    before = catalog(dsn)
+    take_over(dsn)
+    with mr.connect(dsn) as db:
+        # a trigger of others is named, and left alone
+        assert [one.identity for one in db.audit().findings] == ["t on migration_history"] * ("TRIGGER" in statement)
+        script = db.undo_take_over_sql()
+    done = by_psql(server, dsn, script)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert [row for row in before if row not in catalog(dsn)] == []

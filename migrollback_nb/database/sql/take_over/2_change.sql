@@ -94,6 +94,14 @@ BEGIN
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', old.tab, old.conname);
         undo := format('ALTER TABLE %s ADD CONSTRAINT %I %s', old.tab, old.conname, old.definition) || undo;
     END LOOP;
+    FOR old IN SELECT a.attrelid::regclass AS tab, a.attname FROM pg_attribute a
+               WHERE a.attrelid IN (history, needs) AND a.attnotnull
+                 AND a.attname IN ('applied_at', 'applied_by', 'rollback_sql', 'checksum', 'rollback_at', 'rollback_by',
+                                   'notes', 'created_at')
+    LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', old.tab, old.attname);
+        undo := format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', old.tab, old.attname) || undo;
+    END LOOP;
     EXECUTE format($query$
         WITH old AS (SELECT h.*, lower(regexp_replace(btrim(h.status), '[[:space:]-]+', '_', 'g')) AS new_status,
                             coalesce(h.metadata, '{}') AS new_metadata,
@@ -156,11 +164,9 @@ BEGIN
                        coalesce('SET DEFAULT ' || wanted.expression, 'DROP DEFAULT'));
         undo := format('ALTER TABLE %s ALTER COLUMN %I %s', wanted.tab, wanted.name,
                        coalesce('SET DEFAULT ' || wanted.old_default, 'DROP DEFAULT')) || undo;
-        IF wanted.not_null <> wanted.attnotnull THEN
-            EXECUTE format('ALTER TABLE %s ALTER COLUMN %I %s NOT NULL', wanted.tab, wanted.name,
-                           CASE WHEN wanted.not_null THEN 'SET' ELSE 'DROP' END);
-            undo := format('ALTER TABLE %s ALTER COLUMN %I %s NOT NULL', wanted.tab, wanted.name,
-                           CASE WHEN wanted.not_null THEN 'DROP' ELSE 'SET' END) || undo;
+        IF wanted.not_null AND NOT wanted.attnotnull THEN
+            EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', wanted.tab, wanted.name);
+            undo := format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', wanted.tab, wanted.name) || undo;
         END IF;
     END LOOP;
     EXECUTE format('ALTER TABLE %s ADD COLUMN source text NOT NULL DEFAULT ''declared'' '
@@ -184,11 +190,12 @@ BEGIN
             (needs, 'migration_dependencies_depends_on_fkey', 'f', NULL,
              format('FOREIGN KEY (depends_on) REFERENCES %s (migration_name)', history)))
             AS w (tab, name, type, columns, definition)
-        LEFT JOIN pg_constraint k ON k.conrelid = w.tab AND k.contype = w.type::"char" AND NOT k.condeferrable
-                                 AND w.columns = ARRAY(SELECT a.attname
-                                                       FROM unnest(k.conkey) WITH ORDINALITY AS c (n, place)
-                                                       JOIN pg_attribute a ON a.attrelid = w.tab AND a.attnum = c.n
-                                                       ORDER BY c.place)
+        LEFT JOIN LATERAL (
+            SELECT o.conname FROM pg_constraint o
+             WHERE o.conrelid = w.tab AND o.contype = w.type::"char" AND NOT o.condeferrable
+               AND w.columns = ARRAY(SELECT a.attname FROM unnest(o.conkey) WITH ORDINALITY AS c (n, place)
+                                     JOIN pg_attribute a ON a.attrelid = w.tab AND a.attnum = c.n ORDER BY c.place)
+             ORDER BY o.conname = w.name DESC, o.conname LIMIT 1) k ON true
     LOOP
         IF wanted.old_name IS NULL THEN
             EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', wanted.tab, wanted.name, wanted.definition);
