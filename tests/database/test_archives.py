@@ -38,7 +38,7 @@ def test_dropped_and_updated_values_come_back(db, write, customers):
     kept = db.apply("001_up", archive=True).archived[0]
     assert (kept.tables, kept.rows, kept.complete) == (("public.customers",), 1500, True)
     assert db.check("001_up").assessment.verdict == "not_rehearsed"
-    assert "brings back from the archive: 1000 rows of public.customers" in db.check("001_up").assessment.headline
+    assert "brings back from the archive: 1,000 rows of public.customers" in db.check("001_up").assessment.headline
     assert db.rehearse("001_up").assessment.verdict == "ready"
     result = db.rollback("001_up", confirm="001_up")
     assert rows(customers) == before

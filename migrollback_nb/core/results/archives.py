@@ -39,7 +39,8 @@ class Archived:
         whole = "" if self.complete is True else f"; not all of it: {self.complete}"
         if not self.tables:
             return f"Nothing was kept{whole}"
-        return f"{self.rows:,} rows of {', '.join(self.tables)} kept ({self.bytes:,} bytes, event {self.event}){whole}"
+        kept = f"{counted(self.rows, 'row')} of {', '.join(self.tables)} kept"
+        return f"{kept} ({self.bytes:,} bytes, event {self.event}){whole}"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -86,12 +87,17 @@ class RestoredTable:
 
     def said(self, dry_run: bool) -> str:
         """In words: what came back, or what would."""
-        are, were, left = ("would be", "would be", "would be left") if dry_run else ("are", "were", "left")
-        found = [f"{self.restored:,} rows of {self.table} {are} as they were ({self.what})"]
+        one = self.restored == 1
+        are = "would be" if dry_run else "is" if one else "are"
+        as_before = "as it was" if one else "as they were"
+        found = [f"{counted(self.restored, 'row')} of {self.table} {are} {as_before} ({self.what})"]
         if self.overwritten:
-            found.append(f"{self.overwritten:,} that were written since {were} overwritten")
+            were = "would be" if dry_run else _was(self.overwritten)
+            found.append(f"{self.overwritten:,} that {_was(self.overwritten)} written since {were} overwritten")
         if self.conflicts:
-            found.append(f"{self.conflicts:,} were written since and {left} as they are")
+            left = "would be left" if dry_run else "left"
+            as_now = "as it is" if self.conflicts == 1 else "as they are"
+            found.append(f"{self.conflicts:,} {_was(self.conflicts)} written since and {left} {as_now}")
         if self.failure:
             found.append(f"not put back: {self.failure}")
         elif self.differing:
@@ -99,6 +105,10 @@ class RestoredTable:
         if self.triggers:
             found.append(f"triggers there: {', '.join(self.triggers)}")
         return ", ".join(found)
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

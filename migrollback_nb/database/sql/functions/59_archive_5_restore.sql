@@ -268,7 +268,8 @@ BEGIN
     RETURN (
         SELECT nullif(concat_ws(', and ',
                    'brings back from the archive: ' || string_agg(
-                       format('%s rows of %I.%I (%s%s)', t.rows, t.table_schema, t.table_name,
+                       format('%s of %I.%I (%s%s)', migrollback_schema.counted_words(t.rows, false, 'row'::text),
+                              t.table_schema, t.table_name,
                               array_to_string(t.what, ', '),
                               (SELECT ': ' || string_agg(quote_ident(c ->> 'name'), ', '
                                                          ORDER BY (c ->> 'number')::int)
