@@ -86,3 +86,35 @@ def test_adopt(table: list[Measure], folders: dict[int, Path], server_dsn: str) 
     table.append(line("a sync after it", again))
     for one in (looked, took, again):
         assert one[10_000] <= BOUND * one[1_000]
+
+
+def test_take_over(table: list[Measure], server_dsn: str) -> None:
+    took = {}
+    earlier = (Path(__file__).parents[1] / "upgrade" / "earlier.sql").read_text(encoding="utf-8")
+    with psycopg.connect(server_dsn, autocommit=True) as admin:
+        for count in SIZES:
+            admin.execute(f"CREATE DATABASE take_over_{count}")
+            dsn = psycopg.conninfo.make_conninfo(server_dsn, dbname=f"take_over_{count}")
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                connection.execute(earlier)
+                connection.execute(
+                    "INSERT INTO migration_history (migration_name, migration_version, applied_at, rollback_sql)"
+                    " SELECT n || '_t', n || '_t', timestamptz '2025-02-01' + n * interval '1 min', 'DROP TABLE t' || n"
+                    " FROM generate_series(1, %s) n",
+                    [count],
+                )
+                connection.execute(
+                    "INSERT INTO migration_dependencies (migration_name, depends_on)"
+                    " SELECT n || '_t', n - 1 || '_t' FROM generate_series(2, %s) n",
+                    [count],
+                )
+            with mr.connect(dsn) as db:
+                began = perf_counter()
+                found = db.install(take_over=True).taken_over
+                took[count] = perf_counter() - began
+                assert found is not None
+                assert found.migrations == count + 5
+                assert db.audit().success
+            admin.execute(f"DROP DATABASE take_over_{count} WITH (FORCE)")
+    table.append(line("taking over the earlier tool's rows", took))
+    assert took[10_000] <= BOUND * took[1_000]
