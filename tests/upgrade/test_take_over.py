@@ -102,7 +102,7 @@ def test_a_table_of_that_name_with_other_columns_is_not_said_to_be_the_earlier_t
 
 @pytest.mark.versions
 @pytest.mark.parametrize("way", ["python", "psql"])
-def test_all_of_it_becomes_ours(server, dsn, empty_dsn, way):
+def test_all_of_it_becomes_ours(server, dsn, empty_dsn, tmp_path, way):
     old, edges = rows(dsn), rows(dsn, "migration_dependencies")
     if way == "python":
         result = take_over(dsn)
@@ -156,6 +156,8 @@ def test_all_of_it_becomes_ours(server, dsn, empty_dsn, way):
         assert of[SYSTEM]["old"]["rollback_sql"] == old[SYSTEM]["rollback_sql"]
         assert db.verify_events().intact
         assert db.audit().success, db.audit().findings
+        db.export_audit_log(tmp_path / "log.json")
+        assert mr.check_audit_log(tmp_path / "log.json").success
         assert not db.install(take_over=True).installed, "the second time it does nothing"
 
 
@@ -270,6 +272,8 @@ def test_views_keys_columns_and_policies_of_others_stay(dsn, change):
         ("ALTER TABLE migration_history ALTER COLUMN notes TYPE varchar(500)",
          "column notes of public.migration_history has type character varying(500): ALTER TABLE"
          " public.migration_history ALTER COLUMN notes TYPE text"),
+        ("UPDATE migration_history SET applied_at = NULL WHERE migration_name = 'by_hand'",
+         "migration_history, no applied_at, or an endless one: 'by_hand'"),
         ("ALTER TABLE migration_history DROP COLUMN notes", "public.migration_history has no column notes"),
         ("ALTER TABLE migration_history ADD COLUMN team text NOT NULL DEFAULT ''; ALTER TABLE migration_history"
          " ALTER team DROP DEFAULT", "column team of public.migration_history must have a value"),
@@ -408,3 +412,9 @@ def test_tables_that_are_put_together_otherwise(server, dsn, change, statement):
     done = by_psql(server, dsn, script)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert [row for row in before if row not in catalog(dsn)] == []
+
+
+def test_a_time_without_end_is_named(dsn, change):
+    change("UPDATE migration_history SET rollback_at = 'infinity' WHERE migration_name = '20250122_gone'")
+    with mr.connect(dsn) as db, pytest.raises(mr.Refused, match="an endless rollback_at: '20250122_gone'"):
+        db.install(take_over=True)

@@ -99,6 +99,8 @@ BEGIN
                     (CASE WHEN coalesce(h.migration_name, '') = '' THEN 'no name' END),
                     (CASE WHEN h.id IS NULL THEN 'no id' END),
                     (CASE WHEN h.migration_version IS NULL THEN 'no migration_version' END),
+                    (CASE WHEN isfinite(h.applied_at) IS NOT TRUE THEN 'no applied_at, or an endless one' END),
+                    (CASE WHEN NOT isfinite(h.rollback_at) THEN 'an endless rollback_at' END),
                     (CASE WHEN h.status IS NULL THEN 'no status'
                           WHEN lower(regexp_replace(btrim(h.status), '[[:space:]-]+', '_', 'g'))
                                NOT IN ('applied', 'rolled_back', 'failed')
