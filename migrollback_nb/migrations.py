@@ -40,6 +40,7 @@ def connect(
     env: str | None = None,
     connection: psycopg.Connection | None = None,
     schema: str | None = None,
+    scope: str | None = None,
     dir: Path | str | None = None,
     rollbacks: Path | str | None = None,
     timeouts: Timeouts | None = None,
@@ -61,6 +62,8 @@ def connect(
         A connection to borrow, in autocommit mode. It is not closed, and what needs a second connection cannot be had.
     schema : str, optional
         Schema of the rollback system; by default the variable MIGROLLBACK_SCHEMA, else ``public``.
+    scope : str, optional
+        A tenant's schema: first in the path, the system's unless `schema` is given, and what `install` limits it to.
     dir : Path or str, optional
         Folder of migrations; by default the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or ``migrations``.
     rollbacks : Path or str, optional
@@ -90,15 +93,13 @@ def connect(
     folder = dir or default_folder()
     if rollbacks is not None and folder is not None:
         folder = folder_path(folder, rollbacks)
-    schema = schema or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
+    schema = schema or scope or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
     if len(schema.encode()) > 63:
-        raise UsageError(
-            f"The schema's name {schema} is longer than 63 bytes, and PostgreSQL would cut it",
-            hint="Use a shorter one.",
-        )
+        raise UsageError(f"The schema's name {schema} is longer than 63 bytes", hint="PostgreSQL would cut it.")
     if connection is not None:
-        if dsn or service or env:
-            raise UsageError("Both a connection and a way to connect are given", hint="Give one of them.")
+        if dsn or service or env or scope:
+            what = "a scope" if scope else "a way to connect"
+            raise UsageError(f"Both a connection and {what} are given", hint="Give one of them.")
         session = Session(connection, schema=schema, owned=False, timeouts=timeouts, interface=interface)
         return Migrations(Database(session), dir=folder if rollbacks else dir)
     found, where = find_dsn(dsn, service=service, env=env)
@@ -108,7 +109,7 @@ def connect(
 
         resolve = partial(embedded.start, found.partition("/")[2] or "postgres")
     database = Database.connect(
-        found, found_in=where, schema=schema, timeouts=timeouts, interface=interface, resolve=resolve
+        found, found_in=where, schema=schema, scope=scope, timeouts=timeouts, interface=interface, resolve=resolve
     )
     return Migrations(database, dir=folder if rollbacks else dir)
 

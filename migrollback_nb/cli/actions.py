@@ -253,9 +253,16 @@ def install(call: Call) -> InstallResult | None:
             "What is printed installs or upgrades the system, and takes no mark away",
             hint="Beside --print leave out --not-production, and --reason without --production.",
         )
-    schema = common(args, "schema") or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
+    scope = common(args, "scope")
+    schema = common(args, "schema") or scope or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
     call.out.write(
-        installation_sql(schema, production=bool(args.production), reason=args.reason, take_over=args.take_over)
+        installation_sql(
+            schema,
+            production=bool(args.production),
+            reason=args.reason,
+            take_over=args.take_over,
+            scope=(scope,) if scope else None,
+        )
     )
     return None
 

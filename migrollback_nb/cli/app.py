@@ -158,6 +158,7 @@ def open_migrations(args: argparse.Namespace, *, interface: str = "cli") -> Migr
     return connect(
         common(args, "dsn"),
         schema=common(args, "schema"),
+        scope=common(args, "scope"),
         dir=common(args, "dir"),
         timeouts=Timeouts(**given_timeouts(args)),
         interface=interface,

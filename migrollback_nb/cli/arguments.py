@@ -42,6 +42,12 @@ COMMON = (
         help="schema of the rollback system (variable MIGROLLBACK_SCHEMA; else public)",
     ),
     argument(
+        "--scope",
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help="a tenant's schema: first in the path, the system's schema, and what install limits it to",
+    ),
+    argument(
         "--format",
         default=argparse.SUPPRESS,
         choices=("table", "json", "tsv", "dot", "svg", "mermaid", "jsonl"),

@@ -75,14 +75,18 @@ def _parsers(parser: argparse.ArgumentParser) -> Iterable[tuple[str | None, argp
             yield from action.choices.items()
 
 
+#: Options that say where names are looked up.
+_TYPED = ("--dir", "--dsn", "--schema", "--scope")
+
+
 def names(words: Sequence[str]) -> list[str]:
     """Names of migrations for a command line as far as it is typed: of its folder, else of its database.
 
     The folder alone is looked into where there is one: no connection is made for a Tab then. Names that a shell would
     have to quote are left out.
     """
-    typed = {name: value for name, value in pairwise(words) if name in ("--dir", "--dsn", "--schema")}
-    typed |= dict(word.split("=", 1) for word in words if word.startswith(("--dir=", "--dsn=", "--schema=")))
+    typed = {name: value for name, value in pairwise(words) if name in _TYPED}
+    typed |= dict(word.split("=", 1) for word in words if word.startswith(tuple(f"{name}=" for name in _TYPED)))
     found: Iterable[str] = ()
     with suppress(MigrollbackError, OSError):
         found = _of_folder(typed.get("--dir"))
@@ -102,5 +106,7 @@ def _of_folder(given: str | None) -> list[str]:
 def _of_database(typed: Mapping[str, str]) -> list[str]:
     from migrollback_nb.migrations import connect
 
-    with connect(typed.get("--dsn"), schema=typed.get("--schema"), dir=typed.get("--dir")) as db:
+    with connect(
+        typed.get("--dsn"), schema=typed.get("--schema"), scope=typed.get("--scope"), dir=typed.get("--dir")
+    ) as db:
         return db.database.queries.names()

@@ -31,6 +31,11 @@ ARGUMENTS = (
     argument(
         "--catalogue", metavar="DSN", either="source", help="database that knows the targets; --query asks it for them"
     ),
+    argument(
+        "--schemas",
+        metavar="PATTERN",
+        help="a target for each schema, as 'tenant_*', or a query for them; with --dsn too",
+    ),
     argument("--query", metavar="SQL", help="with --catalogue: gives name and dsn of each target; only reads"),
     argument("--deploy", metavar="LABEL", help="instead of names: what the deploy of this label brought"),
     argument("--to", metavar="NAME", help="instead of names: all that was applied after this migration, which stays"),
@@ -115,9 +120,11 @@ def fleet_of(call: Call, source: Mapping[str, str] | None = None) -> Fleet:
     from migrollback_nb.fleet.fleet import Fleet
 
     args = call.args
-    if common(args, "dsn") is not None:
+    dsn = common(args, "dsn")
+    if (dsn is not None and args.schemas is None) or common(args, "scope") is not None:
         raise UsageError(
-            "--dsn is not for fleet", hint="Its databases are named by --targets, --services, --catalogue."
+            f"{'--dsn' if dsn is not None else '--scope'} is not for fleet",
+            hint="Its databases are named by --targets, --services, --catalogue; or --dsn with --schemas.",
         )
     options: dict[str, Any] = {
         "dir": common(args, "dir"),
@@ -126,10 +133,13 @@ def fleet_of(call: Call, source: Mapping[str, str] | None = None) -> Fleet:
         "parallel": args.parallel,
         "interface": "cli" if call.terminal else "magic",
     }
-    given = {name: getattr(args, name) for name in ("targets", "services", "catalogue", "query")}
+    given = {name: getattr(args, name) for name in ("targets", "services", "catalogue", "query", "schemas")}
     named = {name: value for name, value in given.items() if value is not None} or dict(source or {})
     if bool(named.get("catalogue")) != bool(named.get("query")):
         raise UsageError("--catalogue and --query go together", hint="Give both.")
+    options["schemas"] = named.get("schemas")
+    if dsn is not None:
+        return Fleet([{"name": "database", "dsn": dsn}], **options)
     if "targets" in named:
         return Fleet.from_file(named["targets"], **options)
     if "services" in named:

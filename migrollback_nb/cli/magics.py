@@ -175,7 +175,7 @@ class Magic:
         from migrollback_nb.database.settings import Timeouts
 
         options = self._options | {
-            name: getattr(args, name) for name in ("dsn", "schema", "dir") if hasattr(args, name)
+            name: getattr(args, name) for name in ("dsn", "schema", "scope", "dir") if hasattr(args, name)
         }
         for name, value in options.items():
             setattr(args, name, value)

@@ -5,9 +5,10 @@ Rows come back as dicts keyed by the columns of the SQL functions.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
 
+from migrollback_nb.database.connection import in_scope
 from migrollback_nb.database.gate import Gate
 from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.session import Session
@@ -46,6 +47,8 @@ class Database:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        #: the tenant's schema that `connect` was given: what `install` limits a new system to
+        self.scope: str | None = None
         self.gate = Gate(session)
         self.queries = Queries(session)
 
@@ -156,15 +159,28 @@ class Database:
         *,
         found_in: str = "the DSN that was given",
         schema: str = "public",
+        scope: str | None = None,
         timeouts: Timeouts | None = None,
         interface: str = "python",
         resolve: Callable[[], str] | None = None,
     ) -> Self:
-        """Open a connection of our own; writes nothing. See `Session.connect`."""
+        """Open a connection of our own; writes nothing. See `Session.connect`.
+
+        With a `scope`, a tenant's schema, that is first in the session's path, and what `install` limits a system to.
+        """
+        if scope is not None:
+            # a server that is only started when it is needed gives its DSN then
+            dsn, resolve = (
+                (in_scope(dsn, scope, found_in=found_in), None)
+                if resolve is None
+                else (dsn, partial(_resolved_in_scope, resolve, scope))
+            )
         session = Session.connect(
             dsn, found_in=found_in, schema=schema, timeouts=timeouts, interface=interface, resolve=resolve
         )
-        return cls(session)
+        database = cls(session)
+        database.scope = scope
+        return database
 
     @property
     def connection(self) -> psycopg.Connection:
@@ -179,3 +195,8 @@ class Database:
     def close(self) -> None:
         """Close the connection when it is our own; writes nothing."""
         self.session.close()
+
+
+def _resolved_in_scope(resolve: Callable[[], str], scope: str) -> str:
+    """The DSN of a server that is started for it, with a tenant's schema first in the session's path."""
+    return in_scope(resolve(), scope)

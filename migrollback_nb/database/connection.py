@@ -64,6 +64,20 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
     return _from_environment()
 
 
+def in_scope(dsn: str, scope: str, *, found_in: str = "the DSN that was given") -> str:
+    """The DSN with a tenant's schema first in the session's path, then ``public``; pure.
+
+    Raises
+    ------
+    UsageError
+        When the DSN cannot be understood.
+    """
+    known = connection_options(dsn, found_in=found_in).get("options", "")
+    quoted = '"' + scope.replace('"', '""') + '"'
+    path = "".join(f"\\{sign}" if sign in " \\" else sign for sign in quoted)  # as libpq reads its options
+    return psycopg.conninfo.make_conninfo(dsn, options=f"{known} -c search_path={path},public".strip())
+
+
 def _from_environment() -> tuple[str, str]:
     """What the usual variables say, where no one of them is named."""
     for variable in DSN_VARIABLES:

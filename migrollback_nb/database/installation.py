@@ -94,12 +94,18 @@ def install_statement(schema: str, *, client: str, take_over: bool = False) -> s
 
 
 def installation_sql(
-    schema: str, *, production: bool = False, reason: str | None = None, take_over: bool = False
+    schema: str,
+    *,
+    production: bool = False,
+    reason: str | None = None,
+    take_over: bool = False,
+    scope: Sequence[str] | None = None,
 ) -> str:
     """The same as a script for psql, where this package cannot be installed; reads files, writes nothing.
 
     Run it with ``psql -v ON_ERROR_STOP=1 -f``, as often as you like. `production`: it also marks the database as
-    production, for that `reason`. `take_over`: it makes the tables of the earlier tool this system's.
+    production, for that `reason`. `take_over`: it makes the tables of the earlier tool this system's. `scope`: the
+    schemas that it limits the system to.
     """
     rights = (
         "SELECT migrollback_schema.revoke_public_privileges('{}'::pg_catalog.text[]) AS rights_revoked;\n"
@@ -112,6 +118,9 @@ def installation_sql(
         install_statement(schema, client="psql", take_over=take_over),
         for_schema(rights, schema),
     ]
+    if scope is not None:
+        limit = sql.SQL("SELECT {}.set_migration_scope({}::pg_catalog.text[], 'psql'::pg_catalog.text) AS scope_set;")
+        parts.append(limit.format(sql.Identifier(schema), list(scope)).as_string(None) + "\n")
     if production:
         mark = sql.SQL("SELECT {}.mark_production_database(true, {}::pg_catalog.text, 'psql'::pg_catalog.text);")
         parts.append(mark.format(sql.Identifier(schema), reason).as_string(None) + "\n")

@@ -196,6 +196,30 @@ class SystemCommands:
                 ),
             )
 
+    def limit_to(self, schemas: Sequence[str]) -> bool:
+        """Limit the installation to these schemas and what they depend on. Writes; returns whether that is new.
+
+        Raises
+        ------
+        UsageError
+            When there is no such schema, or snapshots of another scope are there.
+        """
+        try:
+            with self._session.transaction(lock_timeout="30s"):
+                return cast(
+                    bool,
+                    self._session.call_value("set_migration_scope", schemas=list(schemas), client=self._session.client),
+                )
+        except errors.DatabaseError as error:
+            if error.sqlstate != "MR006":
+                raise
+            raise errors.UsageError(error.primary, hint=error.hint) from error
+
+    def scope(self) -> tuple[str, ...] | None:
+        """The schemas that the installation is limited to; None: the whole database. Does not write."""
+        found = cast("list[str] | None", self._session.call_value("migration_scope"))
+        return None if found is None else tuple(found)
+
     def trusted_ledger_owners(self) -> tuple[str, ...]:
         """The roles that were named by `trust_ledger_owner`. Does not write."""
         rows = self._session.query(

@@ -19,7 +19,7 @@ from migrollback_nb.fleet.questions import PATIENCE, FleetQuestions
 from migrollback_nb.fleet.request import Request, numbers
 from migrollback_nb.fleet.results import FleetResult
 from migrollback_nb.fleet.run import Report, Run, carry_here
-from migrollback_nb.fleet.targets import FleetTarget
+from migrollback_nb.fleet.targets import FleetTarget, in_schemas
 
 if TYPE_CHECKING:
     from migrollback_nb.database.settings import Timeouts
@@ -56,6 +56,9 @@ class Fleet(FleetQuestions):
         How many are asked at a time.
     interface : str
         What the audit logs call the program at this end.
+    schemas : str, optional
+        A target for each tenant's schema in each database: a shell pattern of their names, such as ``tenant_*``, or a
+        query that gives a row for each (column ``schema``, perhaps ``name``; others are labels).
 
     Raises
     ------
@@ -81,14 +84,23 @@ class Fleet(FleetQuestions):
         timeouts: Timeouts | None = None,
         parallel: int = engine.PARALLEL,
         interface: str = "python",
+        schemas: str | None = None,
     ) -> None:
+        found = _targets_of(targets)
         super().__init__(
-            _targets_of(targets), dir=dir, schema=schema, timeouts=timeouts, parallel=parallel, interface=interface
+            found if schemas is None else in_schemas(found, schemas),
+            dir=dir,
+            schema=schema,
+            timeouts=timeouts,
+            parallel=parallel,
+            interface=interface,
         )
         #: Where the targets were found, for `resume` in another process; no password.
         self.source: dict[str, str] = {}
         if isinstance(targets, str | Path):
             self.source = {"targets": str(Path(targets).resolve())}
+        if schemas is not None:
+            self.source["schemas"] = schemas
 
     @classmethod
     def from_file(cls, path: Path | str, **options: Any) -> Self:
@@ -99,14 +111,14 @@ class Fleet(FleetQuestions):
     def from_services(cls, pattern: str, **options: Any) -> Self:
         """The fleet of all libpq services whose names fit a shell pattern, such as ``shop-*``. Does not write."""
         fleet = cls(targets.from_services(pattern), **options)
-        fleet.source = {"services": pattern}
+        fleet.source |= {"services": pattern}
         return fleet
 
     @classmethod
     def from_catalogue(cls, dsn: str, query: str, **options: Any) -> Self:
         """The fleet that a query on a catalogue database gives: columns name, dsn; others are labels. Only reads."""
         fleet = cls(targets.from_catalogue(dsn, query), **options)
-        fleet.source = {"catalogue": without_password(dsn), "query": query}
+        fleet.source |= {"catalogue": without_password(dsn), "query": query}
         return fleet
 
     def __len__(self) -> int:

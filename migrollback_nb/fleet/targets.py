@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,10 +57,13 @@ class FleetTarget:
         ConnectionFailed, UsageError
             As `migrollback_nb.connect`.
         """
+        from migrollback_nb.database.connection import find_dsn
         from migrollback_nb.migrations import connect
 
-        dsn, _ = self.where()
-        return connect(dsn, dir=dir, schema=self.schema or schema, timeouts=timeouts, interface=interface)
+        dsn, _ = find_dsn(self.dsn, service=self.service, env=self.env)
+        return connect(
+            dsn, dir=dir, schema=self.schema or schema, scope=self.schema, timeouts=timeouts, interface=interface
+        )
 
     def where(self) -> tuple[str, str]:
         """Its DSN, and in words where that was found; a tenant's schema is first in the session's path. Does not write.
@@ -69,17 +73,10 @@ class FleetTarget:
         UsageError
             When a variable is not set, or the DSN cannot be understood.
         """
-        from psycopg.conninfo import make_conninfo
-
-        from migrollback_nb.database.connection import connection_options, find_dsn
+        from migrollback_nb.database.connection import find_dsn, in_scope
 
         dsn, found_in = find_dsn(self.dsn, service=self.service, env=self.env)
-        if self.schema is None:
-            return dsn, found_in
-        known = connection_options(dsn, found_in=found_in).get("options", "")
-        quoted = '"' + self.schema.replace('"', '""') + '"'
-        path = "".join(f"\\{sign}" if sign in " \\" else sign for sign in quoted)  # as libpq reads its options
-        return make_conninfo(dsn, options=f"{known} -c search_path={path},public".strip()), found_in
+        return dsn if self.schema is None else in_scope(dsn, self.schema, found_in=found_in), found_in
 
 
 def targets_of(given: Path | str | Iterable[FleetTarget | Mapping[str, Any]]) -> tuple[FleetTarget, ...]:
@@ -160,12 +157,76 @@ def from_catalogue(dsn: str, query: str) -> tuple[FleetTarget, ...]:
     UsageError, ConnectionFailed, DatabaseError
         When the catalogue does not answer, or what it answers is no target.
     """
+    rows = _rows(dsn, query, "the catalogue's DSN", "It is to give a row for each target, with columns name and dsn.")
+    found = []
+    for number, row in enumerate(rows, 1):
+        known = {key: value for key, value in row.items() if key in KEYS and value is not None}
+        labels = {key: str(value) for key, value in row.items() if key not in KEYS and value is not None}
+        found.append(_target(known | {"labels": dict(known.get("labels") or {}) | labels}, f"row {number}"))
+    return _checked(found, "the catalogue's query")
+
+
+def in_schemas(targets: Sequence[FleetTarget], schemas: str) -> tuple[FleetTarget, ...]:
+    """Targets for the tenants' schemas in each of these databases, which are asked for them. Only reads.
+
+    Parameters
+    ----------
+    targets : sequence of FleetTarget
+        Databases.
+    schemas : str
+        A shell pattern of schemas' names, such as ``tenant_*``; or a query that gives a row for each: column
+        ``schema``, and perhaps ``name``; others are labels.
+
+    Raises
+    ------
+    UsageError, ConnectionFailed, DatabaseError
+        When a database does not answer, what it answers is no schema, or there is none.
+    """
+    if inside := [one.name for one in targets if one.schema is not None]:
+        raise UsageError(f"{first_few(inside)} is a tenant's schema already", hint="Leave schemas out, or its schema.")
+    is_query = re.match(r"\s*(select|with|values|table)\s", schemas, re.IGNORECASE) is not None
+    found = []
+    for target in targets:
+        dsn, found_in = target.where()
+        rows = _rows(dsn, schemas if is_query else _SCHEMAS, found_in, "It is to give a row for each schema.")
+        for number, row in enumerate(rows, 1):
+            schema = row.get("schema")
+            if not isinstance(schema, str):
+                raise UsageError(f"Row {number} of the query for schemas has no schema", hint="Name a column schema.")
+            if not is_query and not fnmatchcase(schema, schemas):
+                continue
+            own = str(row.get("name") or schema)
+            labels = {key: str(value) for key, value in row.items() if key not in KEYS and value is not None}
+            name = own if len(targets) == 1 else f"{target.name}/{own}"
+            found.append(replace(target, name=name, schema=schema, labels=dict(target.labels) | labels))
+    if not found:
+        raise UsageError(f"No schema fits {schemas}", hint="Give a pattern, such as 'tenant_*', or a query.")
+    return _checked(found, "the schemas")
+
+
+#: Schemas of one's own, in order.
+_SCHEMAS = (
+    "SELECT n.nspname::pg_catalog.text AS schema FROM pg_catalog.pg_namespace n"
+    " WHERE n.nspname OPERATOR(pg_catalog.!~) '^pg_'"
+    " AND n.nspname OPERATOR(pg_catalog.<>) ALL ('{information_schema,migrollback_archive}'::pg_catalog.name[])"
+    " ORDER BY n.nspname"
+)
+
+
+def _rows(dsn: str, query: str, found_in: str, hint: str) -> list[dict[str, Any]]:
+    """What a query gives, in a transaction that only reads.
+
+    Raises
+    ------
+    ConnectionFailed, DatabaseError
+        When the database does not answer, or refuses the query.
+    """
     import psycopg
     from psycopg.rows import dict_row
 
     from migrollback_nb.database.connection import open_connection
 
-    with open_connection(dsn, found_in="the catalogue's DSN") as connection:
+    with open_connection(dsn, found_in=found_in) as connection:
         try:
             connection.execute("BEGIN READ ONLY")
             with connection.cursor(row_factory=dict_row) as cursor:
@@ -174,18 +235,13 @@ def from_catalogue(dsn: str, query: str) -> tuple[FleetTarget, ...]:
             connection.execute("ROLLBACK")
         except psycopg.Error as error:
             if connection.closed:
-                raise ConnectionFailed("The connection to the catalogue was lost") from error
+                raise ConnectionFailed(f"The connection of {found_in} was lost") from error
             raise DatabaseError(
-                f"The catalogue's query failed: {error.diag.message_primary or 'unknown error'}",
+                f"The query for targets failed: {error.diag.message_primary or 'unknown error'}",
                 sqlstate=error.sqlstate,
-                hint="It is to give a row for each target, with columns name and dsn.",
+                hint=hint,
             ) from error
-    found = []
-    for number, row in enumerate(rows, 1):
-        known = {key: value for key, value in row.items() if key in KEYS and value is not None}
-        labels = {key: str(value) for key, value in row.items() if key not in KEYS and value is not None}
-        found.append(_target(known | {"labels": dict(known.get("labels") or {}) | labels}, f"row {number}"))
-    return _checked(found, "the catalogue's query")
+    return rows
 
 
 _FORM = 'Write for each target: [[target]], name = "...", and dsn = "..." or service = "...".'

@@ -101,6 +101,7 @@ class Registration(Approving):
         distrust_ledger_of: Sequence[str] = (),
         take_over: bool = False,
         dry_run: bool = False,
+        scope: Sequence[str] | None = None,
     ) -> results.InstallResult:
         """Install the rollback system, or bring an older one up to date. Writes; what is up to date is left as it is.
 
@@ -122,6 +123,9 @@ class Registration(Approving):
             there: rows, dependencies and users stay, its functions are replaced; `undo_take_over_sql` puts them back.
         dry_run : bool
             True: do all of it, undo it again, and say what it did.
+        scope : sequence of str, optional
+            Schemas that the system is limited to, with what they depend on: snapshots, verification and drift look at
+            no more. Only before the first snapshot. By default the scope of the connection, else it stays as it is.
 
         Raises
         ------
@@ -143,6 +147,7 @@ class Registration(Approving):
             distrust_ledger_of=distrust_ledger_of,
             take_over=take_over,
             dry_run=dry_run,
+            scope=scope,
         )
 
     def undo_take_over_sql(self) -> str:

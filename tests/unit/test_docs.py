@@ -41,7 +41,9 @@ def test_every_command_and_option_is_in_the_reference() -> None:
         section = made.split(f"\n## {command}\n", 1)[1].split("\n## ", 1)[0]
         for action in parser._actions:
             names = action.option_strings or [str(action.metavar or action.dest)]
-            shown = made if {"--dsn", "--dir", "--rollbacks", "--schema", "--format"} & set(names) else section
+            shown = (
+                made if {"--dsn", "--dir", "--rollbacks", "--schema", "--scope", "--format"} & set(names) else section
+            )
             assert "-h" in names or all(name in shown for name in names), (command, names)
 
 

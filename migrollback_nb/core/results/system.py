@@ -101,6 +101,7 @@ class InstallResult:
     trusted_ledger_owners: tuple[str, ...] = ()  #: roles whose deploy ledgers are trusted because the owner named them
     taken_over: TakenOver | None = None  #: what was taken over of the earlier tool; None: nothing was
     dry_run: bool = False  #: whether all of it was undone again
+    scope: tuple[str, ...] | None = None  #: schemas that the system is limited to; None: the whole database
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -113,6 +114,7 @@ class InstallResult:
             "production": self.target.production,
             "production_changed": self.production_changed,
             "trusted_ledger_owners": list(self.trusted_ledger_owners),
+            "scope": None if self.scope is None else list(self.scope),
             "not_ours": [found.to_dict() for found in self.not_ours],
             "taken_over": None if self.taken_over is None else self.taken_over.to_dict(),
             "dry_run": self.dry_run,

@@ -288,3 +288,11 @@ COMMENT ON COLUMN migrollback_schema.migration_archived_tables.conflicts IS
 COMMENT ON COLUMN migrollback_schema.migration_archived_tables.differing IS
     'How many rows are not as they were, although they were put back.';
 COMMENT ON COLUMN migrollback_schema.migration_archived_tables.failure IS 'Why it could not be put back.';
+
+COMMENT ON TABLE migrollback_schema.migration_scope_members IS
+    'What snapshots hold beyond the schemas that the installation is limited to, because something of them depended on '
+    'it once.';
+COMMENT ON COLUMN migrollback_schema.migration_scope_members.class_id IS 'Its catalog, as in pg_depend.';
+COMMENT ON COLUMN migrollback_schema.migration_scope_members.object_id IS 'Its oid in that catalog.';
+COMMENT ON COLUMN migrollback_schema.migration_scope_members.recorded_in IS
+    'Oid of this table then: after a restore from a dump it is another, and the oids mean nothing.';

@@ -90,6 +90,7 @@ BEGIN
                       UNION ALL SELECT l.ctid, l.xmin FROM migrollback_schema.migration_policies l
                       UNION ALL SELECT g.ctid, g.xmin FROM migrollback_schema.migration_gate g
                       UNION ALL SELECT w.ctid, w.xmin FROM migrollback_schema.migration_event_gate w
+                      UNION ALL SELECT m.ctid, m.xmin FROM migrollback_schema.migration_scope_members m
                       UNION ALL SELECT a.ctid, a.xmin FROM migrollback_schema.migration_archives a
                       UNION ALL SELECT t.ctid, t.xmin FROM migrollback_schema.migration_archived_tables t
                       UNION ALL SELECT e.ctid, e.xmin FROM migrollback_schema.migration_events e) r);

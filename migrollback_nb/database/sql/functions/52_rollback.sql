@@ -84,6 +84,7 @@ DECLARE
     loss_refusal text;
     to_restore bigint;                  -- archive of what its up migration destroyed
     archive   bigint;                   -- of what its rollback destroys
+    outside   jsonb;                    -- where the installation is limited: what tells what was written beyond
     accepted  jsonb;                    -- losses that are known, and accepted
     approval_refusal text;
     approved  jsonb;                    -- by whom, or that the glass was broken
@@ -174,6 +175,7 @@ BEGIN
                         migration, 'apply'));
                     archive := migrollback_schema.begin_rollback_archive(migration, otherwise_path, session_path,
                                                                          session_settings);
+                    outside := migrollback_schema.mark_outside_of_scope();
                     outcome := migrollback_schema.run_migration_sql(
                         migrollback_schema.migration_rollback_statements(planned.rollback_sql, planned.metadata),
                         migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path),
@@ -211,6 +213,10 @@ BEGIN
                     END IF;
                     outcome := outcome || coalesce(approved, '{}');
                     IF NOT is_system THEN
+                        IF outside IS NOT NULL THEN
+                            outcome := outcome || jsonb_build_object(
+                                'outside', migrollback_schema.migration_outside_writes(outside));
+                        END IF;
                         outcome := outcome || migrollback_schema.end_rollback_archive(archive, to_restore);
                         PERFORM migrollback_schema.mark_rolled_back(migration, attempt_id,
                             migrollback_schema.reason_with_broken_glass(reason, approved), client, outcome);

@@ -31,12 +31,14 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH ext AS MATERIALIZED (       -- as in schema_objects(), of what is told here
-      SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'e'
+      SELECT d.classid, d.objid FROM pg_depend d
+       WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
       UNION ALL SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'i'
           AND d.refclassid = 'pg_type'::regclass AND d.classid = 'pg_cast'::regclass),
     ns AS MATERIALIZED (
-      SELECT n.oid, n.nspname FROM pg_namespace n
-      WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'migrollback_archive')
+      SELECT n.oid, n.nspname FROM pg_namespace n CROSS JOIN migrollback_schema.migration_scope() AS s (schemas)
+      WHERE (s.schemas IS NULL OR n.nspname = ANY (s.schemas))
+        AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'migrollback_archive')
         AND n.nspname <> ALL (coalesce(nullif(current_setting('migrollback.exclude_schemas', true), '')::text[], '{}'))
         AND NOT starts_with(n.nspname, '_timescaledb_'))
       -- identity from pg_identify_object, definition from the catalog row, oids resolved

@@ -9,9 +9,13 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
     -- what the session shows dates, bytes and names like is no part of a definition
     SET datestyle = 'ISO, MDY' SET timezone = 'UTC' SET intervalstyle = 'postgres' SET bytea_output = 'hex'
         SET extra_float_digits = 1
-    SET quote_all_identifiers = off SET standard_conforming_strings = on AS $function$
+    SET quote_all_identifiers = off SET standard_conforming_strings = on
+    SET enable_seqscan = on SET enable_hashjoin = on SET enable_mergejoin = on AS $function$
 #variable_conflict use_column
 BEGIN
+    IF migrollback_schema.migration_scope() IS NOT NULL THEN
+        PERFORM migrollback_schema.plan_for_scope();    -- until the end of this function, which sets the same above
+    END IF;
     -- PL/pgSQL keeps the plan for the session; before 18, LANGUAGE sql made it anew in each call, which took two thirds
     -- of the time on a small schema.
     -- jit = off: else seconds of compiling. The empty-handed search_path makes every pg_get_*def() schema-qualified.
@@ -21,24 +25,35 @@ BEGIN
     -- leaves out): no part of the schema.
     RETURN QUERY
     WITH RECURSIVE
+    scope AS MATERIALIZED (SELECT migrollback_schema.migration_scope_spaces() AS spaces),       -- NULL: all
+    near AS MATERIALIZED (           -- what is in it, and what that depends on; of all nothing need be found before
+      SELECT o.class_id AS c, o.object_id AS o, o.space_id FROM migrollback_schema.migration_scope_objects() o
+      WHERE (TABLE scope) IS NOT NULL),
     ext AS MATERIALIZED (            -- objects owned by an extension: described by the extension row only; and our own
-      SELECT d.classid, d.objid, false AS ours FROM pg_depend d WHERE d.deptype = 'e'
+      SELECT d.classid, d.objid, false AS ours FROM pg_depend d
+       WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
       -- of a composite type the extension owns the type, and that its relation
       UNION ALL SELECT 'pg_class'::regclass, t.typrelid, false FROM pg_depend d JOIN pg_type t ON t.oid = d.objid
-          AND t.typtype = 'c' WHERE d.deptype = 'e' AND d.classid = 'pg_type'::regclass
+          AND t.typtype = 'c' WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+          AND d.classid = 'pg_type'::regclass
       -- of a range type its constructors and casts, which come and go with it: pg_dump leaves them out too
-      UNION ALL SELECT d.classid, d.objid, true FROM pg_depend d WHERE d.deptype = 'i'
-          AND d.refclassid = 'pg_type'::regclass AND d.classid IN ('pg_proc'::regclass, 'pg_cast'::regclass)
-      UNION ALL SELECT n.catalog, unnest(n.oids), true FROM migrollback_schema.migration_system_objects() o
-        CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, o.tables), ('pg_proc'::regclass, o.routines))
-            AS n (catalog, oids)),
+      UNION ALL SELECT d.classid, d.objid, true FROM pg_range g CROSS JOIN LATERAL unnest(ARRAY[g.rngtypid,
+          g.rngmultitypid]) AS y (oid) JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = y.oid
+          AND d.deptype = 'i' AND d.classid IN ('pg_proc'::regclass, 'pg_cast'::regclass)
+      UNION ALL SELECT m.class, m.oid, true FROM migrollback_schema.migration_system_objects() o
+          CROSS JOIN LATERAL (SELECT 'pg_class'::regclass::oid, unnest(o.tables)
+                              UNION ALL SELECT 'pg_proc'::regclass, unnest(o.routines)) AS m (class, oid)),
+    members AS (SELECT e.classid AS c, e.objid AS o FROM ext e WHERE e.objid >= 16384 AND NOT e.ours),
     ns AS MATERIALIZED (             -- an extension's own schema may hold what others put there
       SELECT n.oid, n.nspname, n.nspowner, n.nspacl, EXISTS (SELECT FROM ext WHERE classid = 'pg_namespace'::regclass
-                                                             AND objid = n.oid) AS brought FROM pg_namespace n
+                                                             AND objid = n.oid) AS brought,
+             coalesce(n.oid = ANY ((SELECT s.spaces FROM scope s)::oid[]), true) AS inside FROM pg_namespace n
       WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'migrollback_archive')
         AND n.nspname <> ALL (coalesce(nullif(current_setting('migrollback.exclude_schemas', true), '')::text[], '{}'))
         -- where TimescaleDB keeps the chunks that it makes while rows come in
-        AND NOT starts_with(n.nspname, '_timescaledb_')),
+        AND NOT starts_with(n.nspname, '_timescaledb_')
+        AND ((SELECT s.spaces FROM scope s) IS NULL OR n.oid = ANY ((SELECT s.spaces FROM scope s)::oid[])
+             OR n.oid IN (SELECT w.space_id FROM near w))),
     needs AS MATERIALIZED (          -- DEPENDS ON EXTENSION
       SELECT d.classid, d.objid, jsonb_agg(DISTINCT x.extname) AS names FROM pg_depend d
         JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
@@ -48,25 +63,37 @@ BEGIN
              c.relforcerowsecurity, c.relreplident, c.relispartition, c.relam, c.reltablespace, c.reloftype,
              c.relpartbound, c.relispopulated, ns.nspname, ns.oid AS nspoid,
                  format('%I.%I', ns.nspname, c.relname) AS id
-      FROM pg_class c JOIN ns ON ns.oid = c.relnamespace
+      FROM (SELECT a.* FROM pg_class a WHERE (SELECT s.spaces FROM scope s) IS NULL
+            UNION ALL SELECT a.* FROM near w JOIN pg_class a ON w.c = 'pg_class'::regclass AND a.oid = w.o) c
+        JOIN ns ON ns.oid = c.relnamespace
       WHERE c.relkind IN ('r','p','v','m','S','f','c')
-        AND NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_class'::regclass AND objid = c.oid)),
+        -- IN, which is hashed whatever the plan: here and below
+        AND c.oid NOT IN (SELECT e.objid FROM ext e WHERE e.classid = 'pg_class'::regclass)),
     typ AS MATERIALIZED (
-      SELECT t.*, ns.nspname, format('%I.%I', ns.nspname, t.typname) AS id FROM pg_type t
+      SELECT t.*, ns.nspname, format('%I.%I', ns.nspname, t.typname) AS id
+        FROM (SELECT a.* FROM pg_type a WHERE (SELECT s.spaces FROM scope s) IS NULL
+              UNION ALL SELECT a.* FROM near w JOIN pg_type a ON w.c = 'pg_type'::regclass AND a.oid = w.o) t
         JOIN ns ON ns.oid = t.typnamespace
       WHERE (t.typtype IN ('e','d','r') OR (t.typtype = 'b' AND t.typelem = 0)
              OR (t.typtype = 'b' AND t.typsubscript::oid <> 'array_subscript_handler'::regproc)
              OR (t.typtype = 'p') OR (t.typtype = 'c' AND EXISTS (SELECT FROM rel
                  WHERE rel.oid = t.typrelid AND rel.relkind = 'c')))
-        AND NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_type'::regclass AND objid = t.oid)),
+        AND t.oid NOT IN (SELECT e.objid FROM ext e WHERE e.classid = 'pg_type'::regclass)),
     fn AS MATERIALIZED (
       SELECT p.*, ns.nspname, format('%I.%I(%s)', ns.nspname, p.proname,
                                      pg_get_function_identity_arguments(p.oid)) AS id
-      FROM pg_proc p JOIN ns ON ns.oid = p.pronamespace
-      WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_proc'::regclass AND objid = p.oid)),
+      FROM (SELECT a.* FROM pg_proc a WHERE (SELECT s.spaces FROM scope s) IS NULL
+            UNION ALL SELECT a.* FROM near w JOIN pg_proc a ON w.c = 'pg_proc'::regclass AND a.oid = w.o) p
+        JOIN ns ON ns.oid = p.pronamespace
+      WHERE p.oid NOT IN (SELECT e.objid FROM ext e WHERE e.classid = 'pg_proc'::regclass)),
+    described AS (                   -- comments, of a scope those of what is in it and of what is in no schema
+      SELECT c.* FROM pg_description c WHERE (SELECT s.spaces FROM scope s) IS NULL
+      UNION ALL SELECT c.* FROM migrollback_schema.described_in_scope() a
+          JOIN pg_description c ON c.classoid = a.class_id AND c.objoid = a.object_id
+          WHERE (TABLE scope) IS NOT NULL),
     obj(kind, identity, def) AS (
       SELECT 'schema', quote_ident(nspname), jsonb_build_object('owner', nspowner::regrole) FROM ns
-        WHERE NOT brought
+        WHERE NOT brought AND inside
       -- relations ------------------------------------------------------------------------------------
       UNION ALL
       SELECT CASE r.relkind
@@ -113,8 +140,9 @@ BEGIN
                    WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
                      AND d.refobjsubid > 0 AND d.deptype IN ('a','i') LIMIT 1) END))
       FROM rel r
-      LEFT JOIN (SELECT attrelid, jsonb_agg(attname ORDER BY attnum) AS cols FROM pg_attribute
-                 WHERE attnum > 0 AND NOT attisdropped AND attrelid >= 16384 GROUP BY 1) cl ON cl.attrelid = r.oid
+      LEFT JOIN (SELECT a.attrelid, jsonb_agg(a.attname ORDER BY a.attnum) AS cols
+                 FROM rel x JOIN pg_attribute a ON a.attrelid = x.oid
+                 WHERE a.attnum > 0 AND NOT a.attisdropped GROUP BY 1) cl ON cl.attrelid = r.oid
       UNION ALL
       SELECT 'column', r.id || '.' || quote_ident(a.attname),
              -- most columns are nothing but a type: said apart, because building and stripping the whole takes most of
@@ -146,13 +174,14 @@ BEGIN
       WHERE r.relkind IN ('r','p','v','m','f','c')
       UNION ALL
       SELECT CASE WHEN k.contypid <> 0 THEN 'domain constraint' ELSE 'constraint' END,
-             coalesce(r.id, y.id) || ' ' || quote_ident(k.conname),
+             k.id || ' ' || quote_ident(k.conname),
              jsonb_strip_nulls(jsonb_build_object('def', pg_get_constraintdef(k.oid), 'validated', k.convalidated,
                                                   'local', k.conislocal,
                                                   'noinherit', CASE WHEN k.contype IN ('c','n')
                                                   THEN nullif(k.connoinherit, false) END))
-      FROM pg_constraint k LEFT JOIN rel r ON r.oid = k.conrelid LEFT JOIN typ y ON y.oid = k.contypid
-      WHERE (r.oid IS NOT NULL OR y.oid IS NOT NULL) AND k.contype <> 't'
+      FROM (SELECT r.id, x.* FROM rel r JOIN pg_constraint x ON x.conrelid = r.oid
+            UNION ALL SELECT y.id, x.* FROM typ y JOIN pg_constraint x ON x.contypid = y.oid) k
+      WHERE k.contype <> 't'
       UNION ALL
       SELECT 'index', format('%I.%I', ns.nspname, ic.relname),
              jsonb_strip_nulls(jsonb_build_object('on', r.id, 'def', pg_get_indexdef(i.indexrelid),
@@ -167,14 +196,17 @@ BEGIN
                              FROM pg_attribute a WHERE a.attrelid = ic.oid AND coalesce(a.attstattarget, -1) >= 0)))
       FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid JOIN ns ON ns.oid = ic.relnamespace
         JOIN rel r ON r.oid = i.indrelid
-      LEFT JOIN (SELECT conindid, min(conname::text) AS conname FROM pg_constraint WHERE contype IN ('p','u','x')
+      LEFT JOIN (SELECT k.conindid, min(k.conname::text) AS conname FROM rel x
+                 JOIN pg_constraint k ON k.conrelid = x.oid WHERE k.contype IN ('p','u','x')
                  GROUP BY 1) kx ON kx.conindid = ic.oid
       UNION ALL
       SELECT 'trigger', r.id || ' ' || quote_ident(g.tgname), jsonb_strip_nulls(jsonb_build_object(
                  'def', pg_get_triggerdef(g.oid), 'enabled', g.tgenabled,
                  'depends_on_extension', (SELECT n.names FROM needs n
                                           WHERE n.classid = 'pg_trigger'::regclass AND n.objid = g.oid)))
-      FROM pg_trigger g JOIN rel r ON r.oid = g.tgrelid WHERE NOT g.tgisinternal
+      -- OFFSET 0, here and below: else the planner, which knows how rare such a row is, reads the whole catalog first
+      FROM rel r CROSS JOIN LATERAL (SELECT * FROM pg_trigger x WHERE x.tgrelid = r.oid OFFSET 0) g
+      WHERE NOT g.tgisinternal
       UNION ALL
       SELECT 'rule', r.id || ' ' || quote_ident(w.rulename), jsonb_build_object('def', pg_get_ruledef(w.oid),
           'enabled', w.ev_enabled)
@@ -257,11 +289,12 @@ BEGIN
                                      FROM aclexplode(nullif(g.dflt, '{}')) x) q)) ELSE '{}' END
       FROM (SELECT o.*, false FROM (
                       SELECT 'schema ' || quote_ident(nspname), nspacl, acldefault('n', nspowner) FROM ns
-                          WHERE NOT brought
+                          WHERE NOT brought AND inside
             UNION ALL SELECT 'relation ' || id, relacl, acldefault(CASE WHEN relkind = 'S' THEN 's'::"char"
                 ELSE 'r'::"char" END, relowner) FROM rel
             UNION ALL SELECT 'column ' || r.id || '.' || quote_ident(a.attname), a.attacl, '{}'::aclitem[]
-                FROM pg_attribute a JOIN rel r ON r.oid = a.attrelid WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
+                FROM rel r CROSS JOIN LATERAL (SELECT * FROM pg_attribute x WHERE x.attrelid = r.oid OFFSET 0) a
+                WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
             UNION ALL SELECT 'routine ' || id, proacl, acldefault('f', proowner) FROM fn
             UNION ALL SELECT 'type ' || id, typacl, acldefault('T', typowner) FROM typ
             UNION ALL SELECT 'language ' || quote_ident(lanname), lanacl, acldefault('l', lanowner) FROM pg_language
@@ -281,36 +314,36 @@ BEGIN
             UNION ALL SELECT format('relation %I.%I', n.nspname, c.relname), c.relacl,
                 coalesce(v.initprivs, acldefault(CASE WHEN c.relkind = 'S' THEN 's'::"char"
                                                  ELSE 'r'::"char" END, c.relowner))
-                      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                      FROM (SELECT x.* FROM pg_class x WHERE x.oid < 16384
+                UNION ALL SELECT x.* FROM members m JOIN pg_class x ON m.c = 'pg_class'::regclass AND x.oid = m.o) c
+                        JOIN pg_namespace n ON n.oid = c.relnamespace
                         LEFT JOIN pg_init_privs v ON v.objoid = c.oid AND v.classoid = 'pg_class'::regclass
                         AND v.objsubid = 0
                       WHERE c.relacl IS NOT NULL
-                        AND (c.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_class'::regclass
-                                                      AND e.objid = c.oid AND NOT e.ours))
             UNION ALL SELECT format('column %I.%I.%I', n.nspname, c.relname, a.attname), a.attacl, coalesce(v.initprivs,
                 '{}'::aclitem[])
-                      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+                      FROM (SELECT x.* FROM pg_class x WHERE x.oid < 16384
+                UNION ALL SELECT x.* FROM members m JOIN pg_class x ON m.c = 'pg_class'::regclass AND x.oid = m.o) c
+                        CROSS JOIN LATERAL (SELECT * FROM pg_attribute x WHERE x.attrelid = c.oid OFFSET 0) a
                         JOIN pg_namespace n ON n.oid = c.relnamespace
                       LEFT JOIN pg_init_privs v ON v.objoid = c.oid AND v.classoid = 'pg_class'::regclass
                           AND v.objsubid = a.attnum
                       WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
-                        AND (c.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_class'::regclass
-                                                      AND e.objid = c.oid AND NOT e.ours))
             UNION ALL SELECT format('routine %I.%I(%s)', n.nspname, p.proname,
                                     pg_get_function_identity_arguments(p.oid)), p.proacl,
                                     coalesce(v.initprivs, acldefault('f', p.proowner))
-                      FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+                      FROM (SELECT x.* FROM pg_proc x WHERE x.oid < 16384
+                UNION ALL SELECT x.* FROM members m JOIN pg_proc x ON m.c = 'pg_proc'::regclass AND x.oid = m.o) p
+                        JOIN pg_namespace n ON n.oid = p.pronamespace
                         LEFT JOIN pg_init_privs v ON v.objoid = p.oid AND v.classoid = 'pg_proc'::regclass
                       WHERE p.proacl IS NOT NULL
-                        AND (p.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_proc'::regclass
-                                                      AND e.objid = p.oid AND NOT e.ours))
             UNION ALL SELECT format('type %I.%I', n.nspname, t.typname), t.typacl,
                 coalesce(v.initprivs, acldefault('T', t.typowner))
-                      FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+                      FROM (SELECT x.* FROM pg_type x WHERE x.oid < 16384
+                UNION ALL SELECT x.* FROM members m JOIN pg_type x ON m.c = 'pg_type'::regclass AND x.oid = m.o) t
+                        JOIN pg_namespace n ON n.oid = t.typnamespace
                         LEFT JOIN pg_init_privs v ON v.objoid = t.oid AND v.classoid = 'pg_type'::regclass
-                      WHERE t.typacl IS NOT NULL
-                        AND (t.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_type'::regclass
-                                                      AND e.objid = t.oid AND NOT e.ours))) b) g(id, acl, dflt, brought)
+                      WHERE t.typacl IS NOT NULL) b) g(id, acl, dflt, brought)
       -- an ACL that only spells out the default is no grant
       WHERE g.acl IS NOT NULL AND NOT (g.acl @> g.dflt AND g.acl <@ g.dflt)
       UNION ALL
@@ -322,10 +355,10 @@ BEGIN
                                                             CASE WHEN x.is_grantable THEN ' *'
                                                                  ELSE '' END, x.grantor::regrole) e
                                                                  FROM aclexplode(d.defaclacl) x) q))
-                                                                 FROM pg_default_acl d
+        FROM pg_default_acl d WHERE (TABLE scope) IS NULL OR d.defaclnamespace = ANY (0::oid || (TABLE scope))
       UNION ALL
       SELECT 'comment', i.type || ' ' || i.identity, jsonb_build_object('text', c.description)
-      FROM pg_description c CROSS JOIN LATERAL pg_identify_object(c.classoid, c.objoid, c.objsubid) i
+      FROM described c CROSS JOIN LATERAL pg_identify_object(c.classoid, c.objoid, c.objsubid) i
       WHERE c.objoid >= 16384
         -- IN, which is hashed: an extension has hundreds of members, we have hundreds of functions
         AND (c.classoid, c.objoid) NOT IN (SELECT e.classid, e.objid FROM ext e)

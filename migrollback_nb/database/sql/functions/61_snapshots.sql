@@ -53,6 +53,9 @@ CREATE OR REPLACE FUNCTION migrollback_schema.schema_hash() RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
     SET max_parallel_workers_per_gather = 0 AS $function$
 BEGIN
+    IF migrollback_schema.migration_scope() IS NOT NULL THEN
+        RETURN migrollback_schema.schema_hash_of_scope();
+    END IF;
     -- (ctid, xmin) names one version of a catalog row; a sum, because their order is not stable. What sessions keep in
     -- temporary tables is no schema.
     RETURN (
@@ -138,13 +141,6 @@ COMMENT ON FUNCTION migrollback_schema.schema_hash() IS
     'Changes whenever a schema object does, and costs a fraction of schema_objects(). Rows, TRUNCATE, ANALYZE, '
     'VACUUM, REINDEX and temporary tables do not count; REINDEX CONCURRENTLY, CLUSTER, and VACUUM FULL of a catalog '
     'change it without a change to the schema. Compares within one database only. Does not write.';
-
-CREATE OR REPLACE FUNCTION migrollback_schema.schema_fingerprint() RETURNS text
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT left(encode(sha256(convert_to(migrollback_schema.schema_hash(), 'UTF8')), 'hex'), 16)
-$function$;
-COMMENT ON FUNCTION migrollback_schema.schema_fingerprint() IS
-    'What schema_hash() is in a fingerprint: its last 16 digits. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.snapshot_token() RETURNS text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
@@ -241,14 +237,17 @@ CREATE OR REPLACE FUNCTION migrollback_schema.create_migration_snapshot(
     client text DEFAULT NULL)
 RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    token_now text := migrollback_schema.snapshot_token();
-    -- before the lock that events take: others need not wait for it
-    states    constant jsonb := migrollback_schema.schema_states();
+    token_now text;
+    states    jsonb;
     snapshot  uuid;
     number    bigint;
     is_new    boolean := false;
 BEGIN
     PERFORM migrollback_schema.refuse_password_in_name(name);
+    PERFORM migrollback_schema.remember_scope_objects();
+    -- before the lock that events take: others need not wait for it
+    token_now := migrollback_schema.snapshot_token();
+    states := migrollback_schema.schema_states();
     IF moment IS NOT NULL THEN
         -- Taken automatically: where nothing has changed since the last one, that one says it all.
         SELECT s.id INTO snapshot FROM (SELECT l.id, l.token FROM migrollback_schema.migration_snapshots l

@@ -91,7 +91,8 @@ COMMENT ON FUNCTION migrollback_schema.sequence_states(oid[]) IS
     'those that this role may read. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.schema_states() RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+    SET enable_seqscan = on SET enable_hashjoin = on SET enable_mergejoin = on AS $function$
 DECLARE
     ours      constant oid[] := (SELECT o.tables FROM migrollback_schema.migration_system_objects() o);
     hidden    constant text[] := coalesce(nullif(current_setting('migrollback.exclude_schemas', true), '')::text[],
@@ -99,20 +100,32 @@ DECLARE
     sequences oid[];
     found     jsonb;
 BEGIN
-    WITH rel AS MATERIALIZED (
+    IF migrollback_schema.migration_scope() IS NOT NULL THEN
+        PERFORM migrollback_schema.plan_for_scope();    -- until the end of this function, which sets the same above
+    END IF;
+    WITH scope AS MATERIALIZED (SELECT migrollback_schema.migration_scope() AS schemas),
+    rel AS MATERIALIZED (
         SELECT c.oid, c.relkind, c.relispopulated, format('%I.%I', n.nspname, c.relname) AS identity
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        FROM (SELECT a.* FROM pg_class a WHERE (SELECT s.schemas FROM scope s) IS NULL
+              UNION ALL SELECT a.* FROM migrollback_schema.migration_scope_objects() w
+                  JOIN pg_class a ON w.class_id = 'pg_class'::regclass AND a.oid = w.object_id
+                  WHERE (TABLE scope) IS NOT NULL) c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'S', 'v', 'f') AND c.relpersistence <> 't'
           AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'migrollback_archive')
           AND n.nspname <> ALL (hidden)
           AND c.oid <> ALL (ours)
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-                          AND d.deptype = 'e')),
+                          AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')),
     disabled AS (
         -- DISABLE TRIGGER ALL also switches off what checks foreign keys: by the constraint, which has a name
         SELECT r.identity || ' ' || quote_ident(coalesce(k.conname, g.tgname)) AS identity,
                CASE WHEN k.oid IS NOT NULL THEN 'constraint' ELSE 'trigger' END AS kind, g.tgenabled AS enabled
-        FROM pg_trigger g LEFT JOIN pg_constraint k ON k.oid = g.tgconstraint
+        FROM (SELECT a.* FROM pg_trigger a WHERE (SELECT s.schemas FROM scope s) IS NULL
+              UNION ALL SELECT a.* FROM rel w
+                  CROSS JOIN LATERAL (SELECT * FROM pg_trigger x WHERE x.tgrelid = w.oid OFFSET 0) a
+                  WHERE (SELECT s.schemas FROM scope s) IS NOT NULL) g
+        LEFT JOIN pg_constraint k ON k.oid = g.tgconstraint
         JOIN rel r ON r.oid = coalesce(nullif(k.conrelid, 0), g.tgrelid) WHERE g.tgenabled <> 'O'
         UNION ALL
         SELECT r.identity || ' ' || quote_ident(w.rulename), 'rule', w.ev_enabled

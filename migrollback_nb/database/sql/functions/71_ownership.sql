@@ -2,16 +2,25 @@
 -- Ownership: which migration created, changed or dropped which object.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION migrollback_schema.mark_migration_objects(
-    OUT since oid, OUT counts bigint[], OUT written jsonb)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+CREATE OR REPLACE FUNCTION migrollback_schema.newest_catalog_oid() RETURNS oid
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    since := (SELECT greatest(16383::oid, (SELECT max(c.oid) FROM pg_class c), (SELECT max(p.oid) FROM pg_proc p),
+    RETURN (SELECT greatest(16383::oid, (SELECT max(c.oid) FROM pg_class c), (SELECT max(p.oid) FROM pg_proc p),
                               (SELECT max(k.oid) FROM pg_constraint k),
                               (SELECT max(t.oid) FROM pg_type t), (SELECT max(g.oid) FROM pg_trigger g),
                                   (SELECT max(w.oid) FROM pg_rewrite w),
                               (SELECT max(y.oid) FROM pg_policy y), (SELECT max(n.oid) FROM pg_namespace n),
                                   (SELECT max(d.oid) FROM pg_attrdef d)));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.newest_catalog_oid() IS
+    'The highest oid of the schema objects that there are: what is made from now on lies above it, until oids begin '
+    'anew. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.mark_migration_objects(
+    OUT since oid, OUT counts bigint[], OUT written jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    since := migrollback_schema.newest_catalog_oid();
     counts := migrollback_schema.catalog_row_counts();
     -- inside the caller's own transaction: what it did before is not the migration's
     IF pg_current_xact_id_if_assigned() IS NOT NULL THEN

@@ -9,7 +9,11 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqsc
 BEGIN
     -- GRANT on a relation locks none, so a row that this transaction wrote of one that it has not locked is a GRANT.
     -- Of what it has locked, and of what is no relation, the object itself is known to be changed.
-    IF counted[2] > 0 THEN
+    IF counted[2] > 0 AND (SELECT count(*) FROM pg_class c WHERE c.oid = ANY (created || locked)
+                            AND CASE WHEN age(c.xmin) <= ours THEN alone
+                            OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END)
+                          -- each of its writes left one row of these, so it wrote no other
+                          IS DISTINCT FROM counted[1] + counted[2] THEN
         RETURN QUERY
         WITH granted AS MATERIALIZED (
             SELECT c.oid, c.relkind, c.ctid, format('%I.%I', n.nspname, c.relname) AS id
@@ -23,7 +27,10 @@ BEGIN
                'pg_class'::regclass::oid, g.oid, 0, g.ctid FROM granted g
         UNION ALL SELECT 'changed', 'grant', 'relation ' || g.id, NULL::oid, NULL::oid, 0, g.ctid FROM granted g;
     END IF;
-    IF counted[4] > 0 THEN
+    IF counted[4] > 0 AND (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = ANY (created || locked)
+                            AND CASE WHEN age(a.xmin) <= ours THEN alone
+                            OR pg_xact_status((top + ours - age(a.xmin))::text::xid8) = 'in progress' ELSE false END)
+                          IS DISTINCT FROM counted[3] + counted[4] THEN
         RETURN QUERY
         WITH granted AS MATERIALIZED (
             SELECT c.oid, a.attnum, a.ctid, format('%I.%I.%I', n.nspname, c.relname, a.attname) AS id

@@ -210,14 +210,14 @@ BEGIN
         IF current_setting('lock_timeout') = '0' THEN
             PERFORM set_config('lock_timeout', '500ms', true);
         END IF;
-        PERFORM pg_advisory_xact_lock_shared(watch), migrollback_schema.lock_migrations();
+        PERFORM pg_advisory_xact_lock_shared(watch), migrollback_schema.lock_migrations(),
+                migrollback_schema.remember_scope_objects();
         -- undone too: it locks every view, and the SQL is to meet the locks that it will meet
         BEGIN
             before := migrollback_schema.schema_object_arrays();
             states := migrollback_schema.states_before_rehearsal(names, otherwise_path, count_ms);
             RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
-        EXCEPTION WHEN SQLSTATE 'MR099' THEN
-            NULL;
+        EXCEPTION WHEN SQLSTATE 'MR099' THEN NULL;
         END;
         there := migrollback_schema.rehearsal_baseline();
         PERFORM set_config('migrollback.rehearsal', pg_current_xact_id()::text, true),
@@ -267,7 +267,7 @@ BEGIN
         || migrollback_schema.rehearsed_beside(
                names, migrollback_schema.objects_of_arrays(before.kinds, before.identities, before.definitions),
                findings -> 'changes', states.kept, states.unchanged, after, count_ms);
-    report := report || jsonb_build_object('effects', migrollback_schema.rehearsal_effects(report));
+    report := migrollback_schema.with_rehearsal_effects(report, details);
     IF record THEN
         PERFORM migrollback_schema.record_migration_rehearsal(report, client);
     END IF;

@@ -145,7 +145,8 @@ COMMENT ON FUNCTION migrollback_schema.unmet_expectations(jsonb, jsonb) IS
 
 CREATE OR REPLACE FUNCTION migrollback_schema.schema_after_rollback(
     names text[], objects_before jsonb, objects_now jsonb, changes jsonb, OUT unknown text[], OUT differences jsonb,
-    OUT unexpected jsonb, OUT remarks text, OUT apart boolean, OUT uncompared int, OUT replayed boolean)
+    OUT unexpected jsonb, OUT remarks text, OUT apart boolean, OUT uncompared int, OUT replayed boolean,
+    OUT unseen int)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
     run           record;
@@ -155,6 +156,7 @@ DECLARE
     new_objects   jsonb;
     expected      jsonb := '{}';        -- [kind, identity] as text -> the definition that should be there, or null
     shared        record;
+    late          record;               -- outside of the scope
 BEGIN
     differences := '[]';
     unexpected := '[]';
@@ -217,8 +219,16 @@ BEGIN
               AND objects_now #> ARRAY[t.kind, r.key] IS NOT NULL), '{}') || expected;
     END LOOP;
 
-    SELECT j.differences, j.unexpected, j.remarks INTO differences, unexpected, remarks
-      FROM migrollback_schema.judge_rollback(expected, objects_now, changes) j;
+    late := migrollback_schema.seen_late_outside(names, expected, objects_before, objects_now);
+    expected := expected - late.keys;
+    unseen := cardinality(late.uncompared);
+    uncompared := uncompared + unseen;
+    SELECT j.differences, j.unexpected, j.remarks || late.remark INTO differences, unexpected, remarks
+      FROM migrollback_schema.judge_rollback(expected, objects_now, CASE WHEN late.uncompared = '{}' THEN changes ELSE (
+               SELECT coalesce(jsonb_agg(c.value ORDER BY c.place), '[]')
+                 FROM jsonb_array_elements(changes) WITH ORDINALITY AS c (value, place)
+                WHERE jsonb_build_array(c.value ->> 'kind', c.value ->> 'identity')::text <> ALL (late.uncompared))
+               END) j;
     replayed := EXISTS (SELECT FROM jsonb_array_elements(runs) r
                           JOIN migrollback_schema.migration_snapshots s ON s.id = (r ->> 'old')::uuid
                          WHERE s.description = 'replay of the folder');
@@ -229,7 +239,8 @@ COMMENT ON FUNCTION migrollback_schema.schema_after_rollback(text[], jsonb, json
     'schema_changes() from it. unknown: those of which no snapshot from before is there, and then nothing is '
     'compared; differences and unexpected as verify_migration_rollback() gives them; remarks: on what means nothing; '
     'apart: some were applied together with others that stay; uncompared: definitions of which nothing is known; '
-    'replayed: compared with a replay of the folder. Does not write.';
+    'replayed: compared with a replay of the folder; unseen: how many of the uncompared lie outside of the scope. '
+    'Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.verify_migration_rollback(
     names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL, fingerprint text DEFAULT NULL)
@@ -240,6 +251,7 @@ DECLARE
     objects_now   jsonb;
     found         record;
     reordered     text;
+    outside       record;
 BEGIN
     IF old_snapshot IS NOT NULL THEN
         objects_before := migrollback_schema.snapshot_objects(old_snapshot);
@@ -249,6 +261,8 @@ BEGIN
     changes := coalesce((SELECT jsonb_agg(to_jsonb(c))
                          FROM migrollback_schema.schema_changes(objects_before, objects_now) c
                           WHERE objects_before IS NOT NULL), '[]');
+    outside := migrollback_schema.outside_of_rollbacks(names);
+    changes := changes || outside.changes;
     effects := migrollback_schema.effects_after_rollback(names, old_snapshot, new_snapshot, fingerprint, changes);
     found := migrollback_schema.schema_after_rollback(names, objects_before, objects_now, changes);
     differences := found.differences;
@@ -275,12 +289,14 @@ BEGIN
     verdict := CASE WHEN unexpected <> '[]' OR EXISTS (
                         SELECT FROM jsonb_array_elements(differences) c WHERE c ->> 'change' <> 'reordered')
                     THEN 'differs'
-                    WHEN migrollback_schema.effects_that_remain(effects) <> '[]' THEN 'schema_restored'
+                    WHEN migrollback_schema.effects_that_remain(effects) <> '[]'
+                         OR outside.unknown <> '{}' OR found.unseen > 0 THEN 'schema_restored'
                     ELSE 'restored' END;
     message := migrollback_schema.verification_message(cardinality(names), differences, unexpected, reordered,
                                                        found.apart, found.uncompared, effects)
         || coalesce(' (' || nullif(found.remarks, '') || ')', '')
-        || CASE WHEN found.replayed THEN ' (compared with a replay of the folder)' ELSE '' END;
+        || CASE WHEN found.replayed THEN ' (compared with a replay of the folder)' ELSE '' END
+        || CASE WHEN outside.unknown <> '{}' THEN ' (not known: what it did outside of the scope)' ELSE '' END;
     RETURN NEXT;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.verify_migration_rollback(text[], uuid, uuid, text) IS

@@ -2,6 +2,13 @@
 -- The assessment: what is known of a rollback before it runs, in one verdict. Every answer is made from it. Reads only.
 -- ---------------------------------------------------------------------------------------------------
 
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_fingerprint() RETURNS text
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT left(encode(sha256(convert_to(migrollback_schema.schema_hash(), 'UTF8')), 'hex'), 16)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.schema_fingerprint() IS
+    'What schema_hash() is in a fingerprint: its last 16 digits. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_of_migrations(
     names text[], otherwise_path text, schema_now text,
     OUT details jsonb, OUT rehearsed_at timestamptz, OUT is_current boolean)

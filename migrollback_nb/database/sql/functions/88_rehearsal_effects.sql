@@ -239,6 +239,14 @@ BEGIN
                                    OR starts_with(n.value ->> 'identity', (o ->> 'identity') || '.'))), '[]')
         || coalesce(report -> 'states', '[]')
         || coalesce((
+            -- no snapshot would show it, and what another installation knows of it is not known here
+            SELECT jsonb_agg(migrollback_schema.migration_effect(
+                       CASE o.value ->> 'change' WHEN 'created' THEN 'leaves_behind' ELSE 'takes_other' END,
+                       o.value ->> 'identity', NULL::bigint,
+                       format('%s, %s outside of the scope', o.value ->> 'kind', o.value ->> 'change'),
+                       'rehearsal', NULL::text, false) ORDER BY o.place)
+              FROM jsonb_array_elements(report -> 'outside') WITH ORDINALITY AS o (value, place)), '[]')
+        || coalesce((
             SELECT jsonb_agg(migrollback_schema.migration_effect('locks', k.relation, NULL::bigint,
                        format('is locked under %s, %s ms', k.mode,
                               round(k.held, 1)),
