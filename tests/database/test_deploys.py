@@ -317,7 +317,12 @@ def test_what_the_ledger_does_not_hold_is_left_out_by_the_second_sync_too(supaba
     session().execute(
         "DELETE FROM supabase_migrations.schema_migrations"
     )  # as `supabase migration repair --status reverted`
-    assert "does not hold it" in supabase.check(T1).warnings[0]
+    known = supabase.check(T1)
+    assert "does not hold it" in known.warnings[0]
+    # the first line, for it would be undone twice
+    assert known.assessment.headline.startswith("Undone by its deploy tool, or never applied: the ledger ")
+    assert supabase.rehearse(T1).assessment.verdict == "harms"
+    assert dict(zip(*(supabase.list()[name] for name in ("migration_name", "verdict")), strict=True))[T1] == "harms"
     assert "does not hold them" in supabase.sync().warnings[1]
 
 

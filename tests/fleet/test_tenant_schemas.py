@@ -116,6 +116,7 @@ def test_what_it_depends_on_is_part_of_its_fingerprint(tenants, folder):
             db.rollback(NAME, confirm=NAME, preview=preview.fingerprint)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("sql", "outside"),
     [

@@ -139,6 +139,7 @@ DECLARE
     proven    boolean;                  -- each is proven to restore
     captured  boolean;                  -- one was written from a schema alone: what became of rows no one knows
     unread    boolean;                  -- of one it is not known what its up migration destroyed
+    undone    text;                     -- by their deploy tool, as its ledger says
 BEGIN
     blockers := migrollback_schema.migration_blockers(names);
     IF rehearsed IS NULL THEN
@@ -172,6 +173,13 @@ BEGIN
     unread := captured OR NOT proven AND EXISTS (
         SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = ANY (names)
            AND NOT h.metadata ? 'destroys' AND h.metadata ->> 'system' IS DISTINCT FROM 'true');
+    -- what it undid would be undone twice
+    undone := (SELECT format('Undone by its deploy tool, or never applied: the ledger %s does not hold %s',
+                             string_agg(DISTINCT f.ledger, ' and '),
+                             CASE WHEN cardinality(names) = 1 THEN 'it' WHEN count(*) = 1 THEN min(f.migration_name)
+                                  ELSE format('%s of them', count(*)) END)
+                 FROM migrollback_schema.migration_ledger_findings(names) f WHERE f.finding = 'missing'
+               HAVING count(*) > 0);
     effects := migrollback_schema.migration_effects_known(
         names, otherwise_path, CASE WHEN state = 'current' THEN rehearsal.details END);
     verdict := migrollback_schema.assessment_verdict(
@@ -180,6 +188,10 @@ BEGIN
             OR proofs.grade = 'fails' AND state IS DISTINCT FROM 'current');
     headline := migrollback_schema.assessment_headline(
         verdict, blockers, effects, state, failure, rehearsal.rehearsed_at, proofs.grade, proofs.proven_at);
+    IF undone IS NOT NULL AND verdict <> 'blocked' THEN
+        headline := format('%s; %s%s', undone, lower(left(headline, 1)), substr(headline, 2));
+        verdict := CASE WHEN verdict IN ('ready', 'not_rehearsed') THEN 'harms' ELSE verdict END;
+    END IF;
     headline := headline || coalesce('; it ' || migrollback_schema.archive_words(names), '');
     known_by := CASE WHEN state IN ('current', 'fails') THEN 'rehearsal'
                      WHEN proofs.number = cardinality(names) THEN 'proof'
@@ -252,6 +264,8 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $fu
     UNION SELECT p.migration_name FROM migrollback_schema.migration_proofs p
     UNION SELECT v.migration_name FROM migrollback_schema.migration_destroyed_values v
     UNION SELECT h.migration_name FROM migrollback_schema.migration_history h WHERE h.metadata ->> 'system' = 'true'
+    UNION SELECT f.migration_name FROM migrollback_schema.migration_ledger_findings(NULL::text[]) f
+           WHERE f.finding = 'missing'
     UNION
     -- whose rollback drops or writes, by its text, a table of a name that one with rows has
     SELECT s.migration_name
@@ -266,7 +280,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $fu
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migrations_with_known_effects() IS
     'Names of the migrations of whose rollback more may be known than that no one looked: rehearsed, proven, known to '
-    'have destroyed values, or dropping or writing tables with rows. Does not write.';
+    'have destroyed values, undone by their deploy tool, or dropping or writing tables with rows. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.list_assessed_migrations(
     otherwise_path text DEFAULT migrollback_schema.effective_search_path())
