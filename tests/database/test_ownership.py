@@ -72,8 +72,11 @@ def test_every_kind_of_object_is_recorded_in_the_words_of_a_snapshot(applied, co
     before = set(schema_of(connection))
     applied("001_all", EVERYTHING)
     found = set(schema_of(connection)) - before
+    # what makes a range comes and goes with it, so no snapshot has it; others may depend on it
+    of_range = {(kind, identity) for kind, identity in made(connection, "001_all") if "app.span" in identity} - found
+    assert {kind for kind, _ in of_range} == {"function", "cast"}
     # a composite type stands twice in a snapshot
-    assert made(connection, "001_all") == {
+    assert made(connection, "001_all") - of_range == {
         (kind, identity) for kind, identity in found if kind not in ("row type", "grant")
     }
     assert made(connection, "001_all", "changed") == set()

@@ -61,7 +61,6 @@ def world(server: Server) -> Iterator[psycopg.Connection]:
             yield connection
     finally:
         server.drop_database(name)
-        server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # at once: a role that goes owns it
         for role in OWN:
             server.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 

@@ -188,6 +188,7 @@ QUESTIONS = {
     "selector_facts": lambda db: db.selector_facts(),
     "snapshot_rows": lambda db: db.snapshot_rows("001_a"),
     "snapshots": lambda db: db.snapshots(),
+    "undo_take_over_sql": lambda db: refused_in_words(db.undo_take_over_sql),
     "verify_events": lambda db: db.verify_events(),
 }
 #: What is asked on the caller's own path, by intention, and what asks nothing.

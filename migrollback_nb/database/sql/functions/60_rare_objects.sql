@@ -10,7 +10,10 @@ BEGIN
     RETURN (SELECT bool_or(pg_relation_size(c.oid) > 0) FROM unnest('{
                 pg_event_trigger, pg_default_acl, pg_statistic_ext, pg_publication, pg_publication_rel,
                 pg_publication_namespace, pg_foreign_table, pg_foreign_server, pg_foreign_data_wrapper, pg_user_mapping,
-                pg_seclabel, pg_transform, pg_subscription}'::regclass[]) AS c (oid))
+                pg_seclabel, pg_transform}'::regclass[]) AS c (oid))
+        -- that catalog is one for all databases of the server
+        OR EXISTS (SELECT FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+                    WHERE d.datname = current_database())
         OR EXISTS (SELECT FROM pg_depend d WHERE d.objid >= 16384 AND d.classid = ANY ('{
                 pg_operator, pg_opclass, pg_opfamily, pg_collation, pg_conversion, pg_ts_config, pg_ts_dict,
                 pg_ts_parser, pg_ts_template, pg_amop, pg_amproc, pg_language}'::regclass[]))
