@@ -58,7 +58,7 @@ ELSEWHERE = (
 
 
 @pytest.fixture
-def elsewhere(server: Server, admin: psycopg.Connection) -> Iterator[psycopg.Connection]:
+def elsewhere(server: Server) -> Iterator[psycopg.Connection]:
     """A session of another database; two roles own things of it alone."""
     name = server.create_database()
     with psycopg.connect(server.dsn(name), autocommit=True) as connection:
@@ -66,7 +66,7 @@ def elsewhere(server: Server, admin: psycopg.Connection) -> Iterator[psycopg.Con
         yield connection
         connection.execute("DROP OWNED BY other_role, third_role CASCADE")
     server.drop_database(name)
-    admin.execute("DROP OWNED BY other_role, third_role; DROP ROLE other_role, third_role")
+    server.execute("DROP OWNED BY other_role, third_role; DROP ROLE other_role, third_role")
 
 
 @pytest.mark.long
