@@ -240,7 +240,7 @@ class Knex(ProgramTool):
             " process.env.PGUSER, database: process.env.PGDATABASE}, migrations: {directory: './migrations'}};\n"
         )
 
-    def write_program(self, place, name, table):  # noqa: ARG002
+    def write_program(self, place, name, table):  # noqa: ARG002  # each tool asks for what it needs
         (self.folder / f"{name}.js").write_text(
             f"exports.up = (knex) => knex.schema.createTable('{table}', (t) => t.increments());\n"
             f"exports.down = (knex) => knex.schema.dropTable('{table}');\n"
@@ -271,7 +271,7 @@ class TypeOrm(ProgramTool):
             " username: process.env.PGUSER, database: process.env.PGDATABASE, migrations: ['migrations/*.js']});\n"
         )
 
-    def write_program(self, place, name, table):  # noqa: ARG002
+    def write_program(self, place, name, table):  # noqa: ARG002  # each tool asks for what it needs
         digits, _, word = name.partition("-")
         (self.folder / f"{name}.js").write_text(
             f"module.exports = class {word}{digits} {{\n"
@@ -347,7 +347,7 @@ class Graphile(ProgramTool):
         (root / ".gmrc").write_text("{}")
         self.hash: str | None = None
 
-    def write_program(self, place, name, table):  # noqa: ARG002
+    def write_program(self, place, name, table):  # noqa: ARG002  # each tool asks for what it needs
         body = f"CREATE TABLE {table} (id int);"
         previous, text = self.hash or "-", f"{self.hash or ''}\n{body}".strip() + "\n"
         self.hash = f"sha1:{hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()}"
@@ -399,7 +399,7 @@ class DbMigrate(ProgramTool):
         """What `db-migrate ...` prints."""
         return self.run(str(PROGRAMS / "db-migrate"), *arguments)
 
-    def write_program(self, place, name, table):  # noqa: ARG002
+    def write_program(self, place, name, table):  # noqa: ARG002  # each tool asks for what it needs
         before = set(self.folder.iterdir())
         self.db_migrate("create", table)
         (made,) = (path for path in set(self.folder.iterdir()) - before if path.suffix == ".js")
@@ -434,7 +434,7 @@ class PostgresMigrations(ProgramTool):
             "  await migrate({ client }, './migrations');\n  await client.end();\n})();\n"
         )
 
-    def write_program(self, place, name, table):  # noqa: ARG002
+    def write_program(self, place, name, table):  # noqa: ARG002  # each tool asks for what it needs
         (self.folder / f"{name}.sql").write_text(f"CREATE TABLE {table} (id int);\n")
 
     def up(self):
@@ -485,7 +485,7 @@ class Rails(ProgramTool):
             return None
         return "this machine has no ActiveRecord (apt-get install ruby ruby-activerecord ruby-pg)"
 
-    def write_program(self, place, name, table):  # noqa: ARG002
+    def write_program(self, place, name, table):  # noqa: ARG002  # each tool asks for what it needs
         (self.folder / f"{name}.rb").write_text(
             f"class Create{table.upper()} < ActiveRecord::Migration[6.1]\n"
             f"  def change\n    create_table(:{table}) {{ |t| t.string :name }}\n  end\nend\n"

@@ -143,7 +143,7 @@ BEGIN
             'done AS (DELETE FROM %1$s AS l WHERE l.app || ''.'' || l.name = $1 RETURNING to_jsonb(l))'),
         -- by the file's name without its ending: it may have been compiled since
         ('Knex', 'knex_migrations', '{id,name,batch,migration_time}', '{}', 'name', false, NULL,
-         'SELECT ' || replace('migrollback_schema', '%', '%%') || '.knex_is_locked(%1$L::regclass)',
+         'SELECT ' || replace('migrollback_schema', '%', '%%') || '.ledger_is_locked(''Knex'', %1$L::regclass)',
             'SELECT regexp_replace(l.name, ''\.[^.]*$'', '''') FROM %1$s l', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE regexp_replace(l.name, ''\.[^.]*$'', '''') = $1 RETURNING '
             'to_jsonb(l))'),
@@ -155,7 +155,8 @@ BEGIN
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
         -- A changeset is known by its file, id and author; what it only marked as run did nothing here.
         ('Liquibase', 'databasechangelog', '{id,author,filename,orderexecuted,exectype,md5sum}', '{}', 'name', false,
-         NULL, 'SELECT ' || replace('migrollback_schema', '%', '%%') || '.liquibase_is_locked(%1$L::regclass)',
+         NULL,
+         'SELECT ' || replace('migrollback_schema', '%', '%%') || '.ledger_is_locked(''Liquibase'', %1$L::regclass)',
             'SELECT regexp_replace(l.filename, ''^.*/'', '''') || ''::'' || l.id || ''::'' || l.author FROM %1$s l '
             'WHERE l.exectype IN (''EXECUTED'', ''RERAN'')', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE regexp_replace(l.filename, ''^.*/'', '''') || ''::'' || l.id || '

@@ -68,61 +68,43 @@ COMMENT ON FUNCTION migrollback_schema.deploy_ledger_parts(regclass[]) IS
     'Everything that can run code when one of these tables is read or written, with its owner (NULL: that of its '
     'table). What every database has from the start is left out. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.knex_lock_table(ledger regclass) RETURNS regclass
+CREATE OR REPLACE FUNCTION migrollback_schema.ledger_lock_table(
+    tool text, ledger regclass, OUT lock_table regclass, OUT column_name text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT k.oid::regclass FROM pg_class c JOIN pg_class k ON k.relnamespace = c.relnamespace
-       AND k.relname = c.relname || '_lock' AND k.relkind IN ('r', 'p')
-      JOIN pg_attribute a ON a.attrelid = k.oid AND a.attname = 'is_locked' AND NOT a.attisdropped
-     WHERE c.oid = ledger
+    SELECT k.oid::regclass, a.attname::text
+      FROM (VALUES ('Knex', '_lock', 'is_locked'), ('Liquibase', 'lock', 'locked')) AS l (tool, suffix, name)
+      JOIN pg_class c ON c.oid = ledger
+      JOIN pg_class k ON k.relnamespace = c.relnamespace AND k.relname = c.relname || l.suffix
+       AND k.relkind IN ('r', 'p')
+      JOIN pg_attribute a ON a.attrelid = k.oid AND a.attname = l.name AND NOT a.attisdropped
+       AND a.atttypid IN ('bool'::regtype, 'int4'::regtype)
+     WHERE l.tool = ledger_lock_table.tool
 $function$;
-COMMENT ON FUNCTION migrollback_schema.knex_lock_table(regclass) IS
-    'The table in whose row Knex says that it is at work, by its ledger; NULL where there is none. Does not write.';
+COMMENT ON FUNCTION migrollback_schema.ledger_lock_table(text, regclass) IS
+    'The table in whose row Knex or Liquibase says that it is at work, by its ledger, and the column; NULLs where '
+    'there is none. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.knex_is_locked(ledger regclass) RETURNS boolean
+CREATE OR REPLACE FUNCTION migrollback_schema.ledger_is_locked(tool text, ledger regclass) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    lock_table regclass := migrollback_schema.knex_lock_table(ledger);
-    found      boolean := false;
+    place record;
+    found boolean := false;
 BEGIN
-    IF lock_table IS NOT NULL THEN
-        EXECUTE format('SELECT coalesce(bool_or(k.is_locked = 1), false) FROM %s k', lock_table) INTO found;
+    SELECT l.lock_table, l.column_name INTO place FROM migrollback_schema.ledger_lock_table(tool, ledger) l;
+    IF place.lock_table IS NOT NULL THEN    -- Knex keeps 0 or 1
+        EXECUTE format('SELECT coalesce(bool_or(k.%I::boolean), false) FROM %s k', place.column_name, place.lock_table)
+           INTO found;
     END IF;
     RETURN found;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.knex_is_locked(regclass) IS
-    'Whether Knex says that it is at work, or broke off, by its ledger. Does not write.';
-
-CREATE OR REPLACE FUNCTION migrollback_schema.liquibase_lock_table(ledger regclass) RETURNS regclass
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT k.oid::regclass FROM pg_class c JOIN pg_class k ON k.relnamespace = c.relnamespace
-       AND k.relname = c.relname || 'lock' AND k.relkind IN ('r', 'p')
-      JOIN pg_attribute a ON a.attrelid = k.oid AND a.attname = 'locked' AND a.atttypid = 'bool'::regtype
-     WHERE c.oid = ledger
-$function$;
-COMMENT ON FUNCTION migrollback_schema.liquibase_lock_table(regclass) IS
-    'The table in whose row Liquibase says that it is at work, by its ledger; NULL where there is none. Does not '
-    'write.';
-
-CREATE OR REPLACE FUNCTION migrollback_schema.liquibase_is_locked(ledger regclass) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-DECLARE
-    lock_table regclass := migrollback_schema.liquibase_lock_table(ledger);
-    found      boolean := false;
-BEGIN
-    IF lock_table IS NOT NULL THEN
-        EXECUTE format('SELECT coalesce(bool_or(k.locked), false) FROM %s k', lock_table) INTO found;
-    END IF;
-    RETURN found;
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.liquibase_is_locked(regclass) IS
-    'Whether Liquibase says that it is at work, or broke off, by its ledger. Does not write.';
+COMMENT ON FUNCTION migrollback_schema.ledger_is_locked(text, regclass) IS
+    'Whether Knex or Liquibase says that it is at work, or broke off, by its ledger. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.deploy_ledger_relations(tool text, ledger regclass) RETURNS regclass[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT array_remove(ARRAY[ledger] || CASE WHEN tool = 'Sqitch' THEN
         ARRAY[to_regclass('sqitch.tags'), to_regclass('sqitch.events'), to_regclass('sqitch.dependencies')]
-        WHEN tool = 'Knex' THEN ARRAY[migrollback_schema.knex_lock_table(ledger)]
-        WHEN tool = 'Liquibase' THEN ARRAY[migrollback_schema.liquibase_lock_table(ledger)]
+        WHEN tool IN ('Knex', 'Liquibase') THEN ARRAY[(migrollback_schema.ledger_lock_table(tool, ledger)).lock_table]
         WHEN tool = 'Hasura' THEN ARRAY[nullif(to_regclass('hdb_catalog.schema_migrations'), ledger)] END, NULL)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_ledger_relations(text,
