@@ -200,8 +200,8 @@ def test_the_setting_of_a_database_is_enough_in_psql(notes, database_dsn, folder
 
 
 @pytest.mark.long
-def test_a_backend_that_is_ended_at_random_leaves_nothing_between(write, notes, database_dsn, folder, admin):
-    """Whole or not at all, and nothing lost: of apply and of rollback, 20 times each."""
+def test_a_backend_that_is_ended_at_random_leaves_nothing_between(write, notes, folder, admin, pytestconfig):
+    """Whole or not at all, and nothing lost: of apply and of rollback, 20 times each, or --rounds."""
     write(
         "001_a",
         "UPDATE notes SET v = 'x'; ALTER TABLE notes DROP COLUMN n; DELETE FROM notes WHERE id % 3 = 0;",
@@ -209,10 +209,10 @@ def test_a_backend_that_is_ended_at_random_leaves_nothing_between(write, notes, 
     )
     notes.execute("INSERT INTO notes SELECT n, 'v' || n, n / 8.0 FROM generate_series(41, 20000) n")
     before = rows(notes)
-    chance = random.Random(16)
-    for _ in range(20):
+    chance = random.Random(pytestconfig.getoption("--seed") or 16)
+    for _ in range(pytestconfig.getoption("--rounds") or 20):
         for what in ("apply", "rollback"):
-            with mr.connect(database_dsn, dir=folder) as db:
+            with mr.connect(notes.info.dsn, dir=folder) as db:
                 pid = db.database.connection.info.backend_pid
                 end = ("SELECT pg_terminate_backend(%s)", (pid,))
                 stop = threading.Timer(chance.uniform(0.01, 0.5), admin.execute, end)
@@ -226,7 +226,7 @@ def test_a_backend_that_is_ended_at_random_leaves_nothing_between(write, notes, 
                     pass
                 stop.cancel()
                 stop.join()
-        with mr.connect(database_dsn, dir=folder) as db:
+        with mr.connect(notes.info.dsn, dir=folder) as db:
             state = db.database.queries.history_states().get("001_a", {"status": "rolled_back"})
             if state["status"] == "rolled_back":
                 assert rows(notes) == before
