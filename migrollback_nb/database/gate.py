@@ -22,7 +22,7 @@ class RollbackFacts:
     known: dict[str, Row]  #: as `Queries.warnings`
     ledgers: tuple[str, ...]  #: as `Queries.deploy_ledgers_of`
     assessment: Row | None = None  #: as `Queries.assess`; None where this role may not ask
-    foreseen: Row | None = None  #: what foreseen_locks() gives; None where this role may not ask
+    foreseen: Row | None = None  #: what foreseen_locks() gives; None where it was not asked, or may not be
 
 
 class JustAsked:

@@ -98,12 +98,12 @@ class Queries:
         return {row["migration_name"]: row for row in rows}
 
     def facts_of_preview(self, names: Sequence[str], fingerprint: str | None) -> RollbackFacts:
-        """As `rollback_facts`; what a preview of this fingerprint asked here a moment ago is not asked again.
+        """As `rollback_facts`, without its locks; what a preview of this fingerprint has just asked is not asked again.
 
         The database compares the fingerprint, and asks whether the rollback may run, in the transaction that runs it.
         """
         facts = self._just_asked.take(names, fingerprint, self._session.connection)
-        return self.rollback_facts(names) if facts is None else facts
+        return self._ask_facts(names, foreseen=False) if facts is None else facts
 
     def rollback_facts(self, names: Sequence[str], *, each: bool = False) -> RollbackFacts:
         """What is known of the rollback of these migrations, by one message. Does not write.
@@ -111,11 +111,11 @@ class Queries:
         `Session.target` says from then on whether the database is production. `each`: the dry run is one of a
         transaction for each.
         """
-        facts = self._ask_facts(names, each=each)
+        facts = self._ask_facts(names, each=each, foreseen=True)
         self._just_asked = JustAsked() if each else JustAsked(facts, tuple(names), self._session.connection)
         return facts
 
-    def _ask_facts(self, names: Sequence[str], *, each: bool) -> RollbackFacts:
+    def _ask_facts(self, names: Sequence[str], *, each: bool = False, foreseen: bool) -> RollbackFacts:
         session = self._session
         calls = [
             # first of all: what changes between these must show as a change
@@ -126,7 +126,7 @@ class Queries:
             session.call_text("deploy_ledgers_of_migrations", names=list(names)),
             session.call_text("is_production_database"),
             session.call_text("assess_migrations", names=list(names)),
-            session.call_text("foreseen_locks", names=list(names)),
+            *([session.call_text("foreseen_locks", names=list(names))] if foreseen else ()),
         ]
         queries = [
             session.query_text(_KNOWN, names=list(names)),
@@ -134,7 +134,7 @@ class Queries:
             session.query_text(access.QUERY, **access.names(session.schema)),
         ]
         try:
-            fingerprint, dry_run, ledgers, production, assessed, foreseen, known, of_session, rights = session.read(
+            fingerprint, dry_run, ledgers, production, assessed, *locks, known, of_session, rights = session.read(
                 calls=calls, queries=queries
             )
         except errors.DatabaseError as error:
@@ -160,7 +160,7 @@ class Queries:
             ledgers=tuple(_only_value(ledgers)),
             known={row["migration_name"]: row for row in known},
             assessment=assessed[0],
-            foreseen=_only_value(foreseen),
+            foreseen=_only_value(locks[0]) if locks else None,
         )
 
     def status(self, name: str) -> str | None:

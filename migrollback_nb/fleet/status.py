@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from migrollback_nb.core.errors import MigrollbackError, NotInstalled, from_sqlstate
 from migrollback_nb.database.connection import connection_options, refused
-from migrollback_nb.database.presence import SQLSTATES, VERSIONS, InstalledSystem
+from migrollback_nb.database.presence import SQLSTATES, InstalledSystem
 from migrollback_nb.fleet import engine
 from migrollback_nb.fleet.plan import one_line_of, status_of
 
@@ -23,17 +23,26 @@ if TYPE_CHECKING:
 #: What is said of a target, after its name, status and message.
 COLUMNS = ("applied", "rolled_back", "failed", "last_applied", "last_applied_at", "production", "server_version")
 
-_COUNTS: LiteralString = """
-SELECT pg_catalog.count(*) FILTER (WHERE h.status = 'applied') AS applied,
-       pg_catalog.count(*) FILTER (WHERE h.status = 'rolled_back') AS rolled_back,
-       pg_catalog.count(*) FILTER (WHERE h.status = 'failed') AS failed,
+#: One query, and no function of ours: in a session that has just begun, each is compiled and planned anew. It asks what
+#: VERSIONS does, and what is_production_database() does.
+_QUERY: LiteralString = """
+SELECT pg_catalog.count(*) FILTER (WHERE h.status = 'applied' AND NOT h.system) AS applied,
+       pg_catalog.count(*) FILTER (WHERE h.status = 'rolled_back' AND NOT h.system) AS rolled_back,
+       pg_catalog.count(*) FILTER (WHERE h.status = 'failed' AND NOT h.system) AS failed,
        (SELECT l.migration_name FROM {schema}.migration_history l
-         WHERE l.status = 'applied' AND coalesce(l.metadata ->> 'system', '') <> 'true'
+         WHERE l.status = 'applied' AND l.metadata ->> 'system' IS DISTINCT FROM 'true'
          ORDER BY l.applied_at DESC, l.id DESC LIMIT 1) AS last_applied,
-       pg_catalog.max(h.applied_at) FILTER (WHERE h.status = 'applied') AS last_applied_at,
+       pg_catalog.max(h.applied_at) FILTER (WHERE h.status = 'applied' AND NOT h.system) AS last_applied_at,
        pg_catalog.current_setting('server_version') AS server_version,
-       {schema}.is_production_database() AS production
-  FROM {schema}.migration_history h WHERE coalesce(h.metadata ->> 'system', '') <> 'true'
+       coalesce((SELECT e.event = 'marked_production' FROM {schema}.migration_events e
+                  WHERE e.event IN ('marked_production', 'unmarked_production')
+                  ORDER BY e.event_number DESC LIMIT 1), false) AS production,
+       coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+                    'migration_name', h.migration_name,
+                    'version', coalesce(h.metadata ->> 'system_version', '0.1.0')))
+                    FILTER (WHERE h.system AND h.status <> 'rolled_back'), '[]') AS systems
+  FROM (SELECT a.*, coalesce(a.metadata ->> 'system' = 'true', false) AS system
+          FROM {schema}.migration_history a) h
 """
 
 
@@ -62,7 +71,8 @@ def status_rows(targets: Sequence[FleetTarget], *, schema: str, parallel: int, p
 def _message(schema: str) -> bytes:
     """What is sent to a target whose rollback system is in this schema; pure."""
     path = b"BEGIN READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp"
-    return b"; ".join((path, _text(VERSIONS, schema), _text(_COUNTS, schema), b"COMMIT"))
+    query = sql.SQL(_QUERY).format(schema=sql.Identifier(schema)).as_bytes(None)
+    return b"; ".join((path, query, b"COMMIT"))
 
 
 async def _one(target: FleetTarget, schema: str) -> dict[str, Any]:
@@ -94,10 +104,6 @@ async def _one(target: FleetTarget, schema: str) -> dict[str, Any]:
                     hint="Run migrollback install there.",
                 ) from error
             raise from_sqlstate(error.sqlstate, error.diag.message_primary or "unknown error") from error
-        versions, (counts,) = found
-        InstalledSystem.from_rows(versions).refuse_other_version()
+        ((counts,),) = found
+        InstalledSystem.from_rows(counts.pop("systems")).refuse_other_version()
         return counts
-
-
-def _text(text: LiteralString, schema: str) -> bytes:
-    return sql.SQL(text).format(schema=sql.Identifier(schema)).as_bytes(None)

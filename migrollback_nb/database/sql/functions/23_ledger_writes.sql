@@ -13,7 +13,7 @@ DECLARE
     session_before name := session_user;
     path_after text;
     deferrable_names text;
-    ours     record;
+    our_tables oid[];
     by_rows         boolean := current_setting('track_counts') = 'off';    -- nothing counts then
     writes_before   text;
     token_query     text;
@@ -27,7 +27,7 @@ BEGIN
                    ELSE format('The ledger %s was replaced since', ledger) END;
     PERFORM migrollback_schema.refuse_untrusted_ledger(reason);
 
-    ours := migrollback_schema.migration_system_objects();
+    our_tables := migrollback_schema.migration_system_tables();
     runs_code := EXISTS (SELECT
                          FROM migrollback_schema.deploy_ledger_parts(migrollback_schema.deploy_ledger_relations(tool,
                              ledger)) p
@@ -41,7 +41,7 @@ BEGIN
             WHERE k.condeferrable AND k.conrelid = ledger AND has_schema_privilege(n.oid, 'USAGE');
         by_rows := true;                -- that code may stop the counting for a while
     END IF;
-    writes_before := migrollback_schema.migration_system_writes(ours.tables, by_rows);
+    writes_before := migrollback_schema.migration_system_writes(our_tables, by_rows);
 
     EXECUTE format('WITH ' || change || ' SELECT jsonb_agg(d.r) FROM done AS d (r)', ledger) INTO written
         USING name, version, statements, before;
@@ -59,7 +59,7 @@ BEGIN
     IF current_user <> role_before OR session_user <> session_before OR path_after <> 'pg_catalog, pg_temp' THEN
         reason := 'leaves another role or search_path behind';
     ELSIF runs_code AND token_after IS DISTINCT FROM token_before
-       OR migrollback_schema.migration_system_writes(ours.tables, by_rows) <> writes_before THEN
+       OR migrollback_schema.migration_system_writes(our_tables, by_rows) <> writes_before THEN
         reason := 'touches the tables or functions of the rollback system';
     END IF;
     IF reason IS NOT NULL THEN

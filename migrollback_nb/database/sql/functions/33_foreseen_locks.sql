@@ -190,7 +190,9 @@ COMMENT ON FUNCTION migrollback_schema.foreseen_lock_words(jsonb) IS
 CREATE OR REPLACE FUNCTION migrollback_schema.foreseen_locks(
     names text[], otherwise_path text DEFAULT migrollback_schema.effective_search_path())
 RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+    -- asked twice for a preview, by what is assessed and for itself: planned once
+    SET plan_cache_mode = force_generic_plan AS $function$
 DECLARE
     modes    constant text[] := '{SHARE,SHARE ROW EXCLUSIVE,EXCLUSIVE,ACCESS EXCLUSIVE}';
     measured jsonb;                     -- of the last rehearsal here: migration -> md5, ms of each statement

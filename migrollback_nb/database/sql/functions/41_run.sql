@@ -166,7 +166,7 @@ BEGIN
         END IF;
     END IF;
     IF NOT only_ddl AND NOT not_counted THEN
-        our_tables := (SELECT o.tables FROM migrollback_schema.migration_system_objects() o);
+        our_tables := migrollback_schema.migration_system_tables();
         written_before := (
             SELECT coalesce(jsonb_object_agg(c.oid, jsonb_build_array(
                        pg_stat_get_xact_tuples_inserted(c.oid), pg_stat_get_xact_tuples_updated(c.oid),

@@ -64,7 +64,7 @@ DECLARE
     handled   text[] := '{}';
     is_system boolean := false;
     is_whole  boolean := false;         -- it came to its end, and nothing of it was undone
-    ours      record;
+    our_tables oid[];
     -- run after the SQL, which may have replaced what would be called
     token_query constant text := migrollback_schema.migration_system_token_query();
     token     text;
@@ -113,7 +113,7 @@ BEGIN
     END IF;
 
     IF NOT dry_run THEN
-        ours := migrollback_schema.migration_system_objects();
+        our_tables := migrollback_schema.migration_system_tables();
         token := migrollback_schema.migration_system_token();
         SELECT l.refusal, l.accepted INTO loss_refusal, accepted
           FROM migrollback_schema.production_losses(names, otherwise_path, accept_loss) l;
@@ -186,7 +186,7 @@ BEGIN
                         set_session => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #>
                             '{rollback,set_session}', '[]'))),
                         system_tables => CASE WHEN is_system THEN '{}'::oid[]
-                            ELSE ours.tables END, more_follows => migration <> names[cardinality(names)],
+                            ELSE our_tables END, more_follows => migration <> names[cardinality(names)],
                         announced => migrollback_schema.migration_progress_notices(names, cardinality(handled),
                             planned.rollback_sql, planned.metadata));
                     -- apart from the next: there our functions may be gone

@@ -374,7 +374,7 @@ COMMENT ON FUNCTION migrollback_schema.count_destroyed_targets(jsonb, text) IS
 CREATE OR REPLACE FUNCTION migrollback_schema.unseen_baseline(mentioned text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
-    our_tables constant oid[] := (SELECT o.tables FROM migrollback_schema.migration_system_objects() o);
+    our_tables constant oid[] := migrollback_schema.migration_system_tables();
     until      constant timestamptz := clock_timestamp() + interval '300 ms';
     one        record;
     counted    jsonb;

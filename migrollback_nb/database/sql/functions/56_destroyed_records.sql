@@ -204,7 +204,7 @@ BEGIN
     IF EXISTS (SELECT FROM jsonb_object_keys(written) w JOIN pg_class c ON c.oid = w::oid
                 WHERE c.relnamespace = 'migrollback_schema'::regnamespace AND starts_with(c.relname, 'migration_'))
     THEN
-        our_tables := (SELECT o.tables FROM migrollback_schema.migration_system_objects() o);
+        our_tables := migrollback_schema.migration_system_tables();
         written := written - our_tables::text[];
     END IF;
     known := (SELECT coalesce(jsonb_agg(to_jsonb(t)), '[]')

@@ -121,7 +121,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $fu
       FROM every e JOIN pg_class c ON c.oid = e.relation
      WHERE c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
        AND c.relnamespace IS DISTINCT FROM to_regnamespace('migrollback_archive')
-       AND NOT EXISTS (SELECT FROM migrollback_schema.migration_system_objects() o WHERE e.relation = ANY (o.tables))
+       AND e.relation <> ALL ((SELECT migrollback_schema.migration_system_tables())::oid[])
      GROUP BY e.relation
 $function$;
 COMMENT ON FUNCTION migrollback_schema.archive_targets(jsonb, jsonb, text) IS

@@ -94,7 +94,7 @@ CREATE OR REPLACE FUNCTION migrollback_schema.schema_states() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
     SET enable_seqscan = on SET enable_hashjoin = on SET enable_mergejoin = on AS $function$
 DECLARE
-    ours      constant oid[] := (SELECT o.tables FROM migrollback_schema.migration_system_objects() o);
+    ours      constant oid[] := migrollback_schema.migration_system_tables();
     hidden    constant text[] := coalesce(nullif(current_setting('migrollback.exclude_schemas', true), '')::text[],
                                           '{}');
     sequences oid[];

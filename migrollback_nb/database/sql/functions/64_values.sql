@@ -7,7 +7,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     part    constant text := '(?:"[^"]+"|[[:alpha:]_][[:alnum:]_$]*)';
     name_of constant text := format('(%s(?:\s*\.\s*%s)?)', part, part);
-    ours    constant oid[] := (SELECT o.tables FROM migrollback_schema.migration_system_objects() o);
+    ours    constant oid[] := migrollback_schema.migration_system_tables();
     planned record;
     named   text[];
     one     text;

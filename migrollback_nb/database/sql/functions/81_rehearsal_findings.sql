@@ -114,7 +114,7 @@ CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_baseline(
     OUT relations oid[], OUT titles text[], OUT files oid[], OUT counts jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    our_tables constant oid[] := (SELECT o.tables FROM migrollback_schema.migration_system_objects() o);
+    our_tables constant oid[] := migrollback_schema.migration_system_tables();
 BEGIN
     SELECT array_agg(c.oid), array_agg(c.oid::regclass::text), array_agg(c.relfilenode) INTO relations, titles, files
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -331,7 +331,7 @@ COMMENT ON FUNCTION migrollback_schema.rehearsal_statements(text[], jsonb) IS
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_locks(statements jsonb, details jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
-    our_tables constant oid[] := (SELECT o.tables FROM migrollback_schema.migration_system_objects() o);
+    our_tables constant oid[] := migrollback_schema.migration_system_tables();
 BEGIN
     RETURN (
         WITH statement AS MATERIALIZED (
