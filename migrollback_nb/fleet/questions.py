@@ -11,7 +11,7 @@ from migrollback_nb.core.errors import MigrollbackError
 from migrollback_nb.fleet import engine
 from migrollback_nb.fleet.frames import frame, joined
 from migrollback_nb.fleet.plan import one_line_of, status_of
-from migrollback_nb.fleet.status import COLUMNS, status_rows
+from migrollback_nb.fleet.status import COLUMNS, migrations_of, status_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,8 +136,7 @@ class FleetQuestions:
 
     def status_rows(self) -> Sequence[Mapping[str, Any]]:
         """The rows of `status`, without pandas. Does not write."""
-        schema = self._how["schema"] or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
-        return status_rows(self.targets, schema=schema, parallel=self.parallel, patience=self.patience)
+        return status_rows(self.targets, **self._asked)
 
     def list(self, select: str | Sequence[str] | None = None) -> pd.DataFrame:
         """The applied migrations of all targets, as `Migrations.list`. Does not write."""
@@ -250,15 +249,20 @@ class FleetQuestions:
         """
         first: dict[str, Any] = {}
         cells: dict[str, dict[str, str]] = {}
-        for target, _, _, rows in self.ask(lambda db: db.history_rows()):
-            cells[target] = {row["migration_name"]: row["status"] for row in rows or ()}
-            for row in rows or ():
-                applied = row.get("first_applied_at") or row.get("applied_at")
-                known = first.get(row["migration_name"])
+        for row in migrations_of(self.targets, **self._asked):
+            found = row.get("migrations", {})
+            cells[row["target"]] = {name: status for name, (status, _) in found.items()}
+            for name, (_, applied) in found.items():
+                known = first.setdefault(name, applied)
                 if known is None or (applied is not None and applied < known):
-                    first[row["migration_name"]] = applied
+                    first[name] = applied
         order = sorted(first, key=lambda name: (first[name] is None, first[name] or 0, name))
         return order, cells
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        schema = self._how["schema"] or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
+        return {"schema": schema, "parallel": self.parallel, "patience": self.patience}
 
 
 def _objects(db: Migrations) -> dict[tuple[str, str], str]:
