@@ -108,7 +108,9 @@ def test_an_event_trigger_may_grant(db, session, write):
         "CREATE FUNCTION grants() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
         " EXECUTE 'GRANT UPDATE ON granted TO PUBLIC'; END $$"
     )
-    connection.execute("CREATE EVENT TRIGGER grants ON ddl_command_end EXECUTE FUNCTION grants()")
+    connection.execute(
+        "CREATE EVENT TRIGGER grants ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION grants()"
+    )
     write("001_table", "CREATE TABLE other (id serial PRIMARY KEY);", "SELECT 1;")
     db.apply()
     rows = connection.execute("SELECT identity FROM migration_objects WHERE kind = 'grant'").fetchall()
