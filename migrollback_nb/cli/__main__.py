@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from migrollback_nb.cli.app import main
+from migrollback_nb.cli import main
 
 main()

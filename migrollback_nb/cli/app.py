@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -15,7 +16,6 @@ from migrollback_nb.cli.command import Call, Command, common, given_timeouts
 from migrollback_nb.cli.commands import COMMANDS, get_parser
 from migrollback_nb.cli.paths import take_names
 from migrollback_nb.cli.prose import lines, say
-from migrollback_nb.cli.terminal import print_result
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import (
     Interrupted,
@@ -56,9 +56,10 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
     if isinstance(parsed, int):
         return parsed
     try:
+        command = COMMANDS[parsed.command]
         call = Call(args=parsed, connect=open_migrations, out=out, err=err, stdin=stdin, run=run)
         try:
-            status = _perform(COMMANDS[parsed.command], call)
+            status = _perform(command, call)
         except (MigrollbackError, Interrupted) as error:
             out.flush()
             _print_error(error, call)
@@ -89,7 +90,9 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows question marks instead of a traceback
     _end_like_ctrl_c()
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    gc.freeze()  # to look for garbage in all that was loaded, as Python does at its end, takes as long as a rollback
+    sys.exit(status)
 
 
 def _end_like_ctrl_c() -> None:
@@ -200,6 +203,8 @@ def _perform(command: Command, call: Call) -> int:
         if command.needs_system(call.args):
             call.db.require_system()
         result = command.run(call)
+    from migrollback_nb.cli.terminal import print_result
+
     print_result(result, call.form, call.out, call.err, show=command.show, said=call.said)
     return command.status(call, result)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from migrollback_nb.cli.actions import meant, what_is_meant
 from migrollback_nb.cli.approvals_shown import show_request
 from migrollback_nb.cli.command import Call
-from migrollback_nb.cli.tables import Listing
+from migrollback_nb.cli.listing import Listing
 from migrollback_nb.core.errors import ConfirmationRequired, Refused, UsageError
 from migrollback_nb.core.text import one_line
 

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from migrollback_nb.cli.command import Call
-from migrollback_nb.cli.tables import Listing
+from migrollback_nb.cli.listing import Listing
 from migrollback_nb.core.errors import UsageError
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from migrollback_nb.cli.loading import load_meanwhile
 from migrollback_nb.core.text import one_line
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ TASKS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Argument:
+class Argument(NamedTuple):
     """A positional argument or an option."""
 
     names: tuple[str, ...]  #: as argparse takes them: ``name``, or ``--option``
@@ -77,16 +77,15 @@ class Argument:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(NamedTuple):
     """One command, for the terminal and for %migrollback."""
 
     name: str  #: as it is typed
     help: str  #: what it does, in one line
-    more: str = ""  #: what is to be known besides: in its own help, not in the list of commands
     task: str  #: which of `TASKS` it belongs to
     example: str  #: a line that calls it
     run: Callable[[Call], Any]  #: does it, and returns what the public method returns, or rows for a terminal
+    more: str = ""  #: what is to be known besides: in its own help, not in the list of commands
     arguments: tuple[Argument, ...] = ()  #: its own, besides the common options
     title: Callable[[argparse.Namespace], str] = lambda _: ""  #: what a terminal shows before it begins
     show: Callable[[Any, TextIO, TextIO], None] | None = None  #: shows the result; None: as its type is always shown
@@ -148,6 +147,7 @@ class Call:
     @cached_property
     def db(self) -> Migrations:
         """The database; connects when it is asked for first."""
+        load_meanwhile(self.args.command)
         db = self.connect(self.args)
         return db if self.closing is None else self.closing.enter_context(db)
 

@@ -11,20 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 from migrollback_nb.cli import (
-    actions,
-    approving,
     approving_arguments,
-    archive_actions,
     archive_arguments,
     arguments,
     fleet,
-    listings,
     program_arguments,
     range_arguments,
-    tables,
 )
-from migrollback_nb.cli.approvals_shown import show_outcome
 from migrollback_nb.cli.command import FORMATS, Call, Command
+from migrollback_nb.cli.loading import later
 from migrollback_nb.cli.parser import build_parser
 from migrollback_nb.core.text import one_line
 
@@ -34,11 +29,15 @@ def _titled(text: str) -> Callable[[argparse.Namespace], str]:
 
 
 def _rollback_title(args: argparse.Namespace) -> str:
+    from migrollback_nb.cli import actions
+
     did = "🔍 DRY RUN: Rolling back" if args.dry_run else "⚠️ Rolling back"
     return f"{did}: {one_line(actions.what_is_meant(args).words)}\n\n"
 
 
 def _rehearse_title(args: argparse.Namespace) -> str:
+    from migrollback_nb.cli import actions
+
     return f"🔍 Rehearsing the rollback of: {one_line(actions.what_is_meant(args).words)}\n\n"
 
 
@@ -82,8 +81,8 @@ _TABLE = (
         task="know",
         example="migrollback list --select table:users",
         arguments=arguments.LIST,
-        run=listings.list_migrations,
-        show=tables.show_list,
+        run=later("listings", "list_migrations"),
+        show=later("tables", "show_list"),
     ),
     Command(
         name="check",
@@ -93,7 +92,7 @@ _TABLE = (
         example="migrollback check 20250120_add_user_settings",
         arguments=arguments.CHECK,
         title=_titled("🔍 Checking rollback status for: {name}\n\n"),
-        run=actions.check,
+        run=later("actions", "check"),
         status=_unless(lambda check: check.can_rollback, 3),
     ),
     Command(
@@ -102,7 +101,7 @@ _TABLE = (
         task="know",
         example="migrollback plan 20250119_add_analytics_queue",
         arguments=range_arguments.PLAN,
-        run=actions.plan,
+        run=later("actions", "plan"),
     ),
     Command(
         name="rehearse",
@@ -115,7 +114,7 @@ _TABLE = (
         example="migrollback rehearse 20250119_add_analytics_queue --chain",
         arguments=range_arguments.REHEARSE,
         title=_rehearse_title,
-        run=actions.rehearse,
+        run=later("actions", "rehearse"),
         status=_unless(lambda rehearsed: getattr(rehearsed, "success", True)),
         needs_system=_always,
     ),
@@ -125,7 +124,7 @@ _TABLE = (
         task="know",
         example="migrollback deps 20250119_add_analytics_queue",
         arguments=arguments.DEPS,
-        run=listings.dependencies,
+        run=later("listings", "dependencies"),
         needs_system=lambda args: (args.record and args.infer and args.name is None) or args.dismiss is not None,
         formats=(*FORMATS, "dot", "svg"),
     ),
@@ -135,7 +134,7 @@ _TABLE = (
         task="know",
         example="migrollback graph 20250119_add_analytics_queue+ --output chain.svg",
         arguments=arguments.GRAPH,
-        run=listings.graph,
+        run=later("listings", "graph"),
         formats=(*FORMATS, "dot", "svg", "mermaid"),
     ),
     Command(
@@ -146,7 +145,7 @@ _TABLE = (
         example="migrollback template 20251019232120_ai_routing_metadata --prove",
         arguments=arguments.TEMPLATE,
         title=_titled("📝 Generating rollback template for: {name}\n\n"),
-        run=actions.template,
+        run=later("actions", "template"),
         status=_unless(lambda made: made.proof is None or made.proof.grade in ("restores", "loses_data")),
     ),
     Command(
@@ -159,7 +158,7 @@ _TABLE = (
         task="set up",
         example="migrollback render --dir alembic/versions --rollbacks rollbacks",
         arguments=program_arguments.RENDER,
-        run=actions.render,
+        run=later("actions", "render"),
         status=_unless(lambda written: written.success),
         runs_another=True,
     ),
@@ -174,7 +173,7 @@ _TABLE = (
         task="set up",
         example="migrollback capture --each --empty -- npx knex migrate:up",
         arguments=program_arguments.CAPTURE,
-        run=actions.capture,
+        run=later("actions", "capture"),
         status=_unless(lambda written: written.success),
         runs_another=True,
     ),
@@ -184,7 +183,7 @@ _TABLE = (
         task="know",
         example="migrollback verify --require restores --junit rollbacks.xml",
         arguments=arguments.VERIFY,
-        run=actions.verify,
+        run=later("actions", "verify"),
         status=_verify_status,
         needs_system=lambda args: args.record,
     ),
@@ -199,7 +198,7 @@ _TABLE = (
         example="migrollback rollback 20250120_add_user_settings --dry-run",
         arguments=range_arguments.ROLLBACK,
         title=_rollback_title,
-        run=actions.rollback,
+        run=later("actions", "rollback"),
         needs_system=lambda args: not args.dry_run,
     ),
     Command(
@@ -212,7 +211,7 @@ _TABLE = (
         task="do",
         example="migrollback converge --to-files migrations --confirm shop",
         arguments=range_arguments.CONVERGE,
-        run=actions.converge,
+        run=later("actions", "converge"),
         needs_system=_always,
     ),
     Command(
@@ -221,8 +220,8 @@ _TABLE = (
         task="do",
         example='migrollback request 20250120_add_user_settings --reason "INC-42"',
         arguments=approving_arguments.REQUEST,
-        run=approving.request,
-        show=show_outcome,
+        run=later("approving", "request"),
+        show=later("approvals_shown", "show_outcome"),
     ),
     Command(
         name="approve",
@@ -231,8 +230,8 @@ _TABLE = (
         task="do",
         example="migrollback approve 42",
         arguments=approving_arguments.APPROVE,
-        run=approving.approve,
-        show=show_outcome,
+        run=later("approving", "approve"),
+        show=later("approvals_shown", "show_outcome"),
     ),
     Command(
         name="approvals",
@@ -240,7 +239,7 @@ _TABLE = (
         task="do",
         example="migrollback approvals --open",
         arguments=approving_arguments.APPROVALS,
-        run=approving.approvals,
+        run=later("approving", "approvals"),
     ),
     Command(
         name="apply",
@@ -248,7 +247,7 @@ _TABLE = (
         task="do",
         example="migrollback apply --deploy 2025-01-20",
         arguments=arguments.APPLY,
-        run=actions.apply,
+        run=later("actions", "apply"),
         needs_system=_always,
     ),
     Command(
@@ -258,7 +257,7 @@ _TABLE = (
         task="do",
         example="migrollback around -- dbmate up",
         arguments=archive_arguments.AROUND,
-        run=archive_actions.around,
+        run=later("archive_actions", "around"),
         status=_unless(lambda found: found.success),
         needs_system=_always,
         runs_another=True,
@@ -270,7 +269,7 @@ _TABLE = (
         task="do",
         example="migrollback restore-archive 42",
         arguments=archive_arguments.RESTORE_ARCHIVE,
-        run=archive_actions.restore_archive,
+        run=later("archive_actions", "restore_archive"),
         status=_unless(lambda found: found.success),
         needs_system=_always,
     ),
@@ -293,7 +292,7 @@ _TABLE = (
         example="migrollback verify-rollback 20250120_add_user_settings",
         arguments=arguments.VERIFY_ROLLBACK,
         title=_titled("🔍 Verifying the rollback of: {name}\n"),
-        run=actions.verify_rollback,
+        run=later("actions", "verify_rollback"),
         status=_unless(lambda found: found.verdict not in ("differs", "not as rehearsed")),
         needs_system=_always,
     ),
@@ -303,7 +302,7 @@ _TABLE = (
         task="do",
         example="migrollback runbook 20250120_add_user_settings --ticket INC-42",
         arguments=arguments.RUNBOOK,
-        run=actions.runbook,
+        run=later("actions", "runbook"),
     ),
     Command(
         name="snapshot",
@@ -311,7 +310,7 @@ _TABLE = (
         task="do",
         example='migrollback snapshot 20250120_add_user_settings "before the incident"',
         arguments=arguments.SNAPSHOT,
-        run=actions.snapshot,
+        run=later("actions", "snapshot"),
         needs_system=_always,
     ),
     Command(
@@ -320,7 +319,7 @@ _TABLE = (
         task="look back",
         example="migrollback history --since 7d --status rolled_back",
         arguments=arguments.HISTORY,
-        run=listings.history,
+        run=later("listings", "history"),
     ),
     Command(
         name="last",
@@ -328,7 +327,7 @@ _TABLE = (
         task="look back",
         example="migrollback last --deploy 2025-01-20",
         arguments=arguments.LAST,
-        run=listings.last,
+        run=later("listings", "last"),
         # a deploy of nothing is no failure: a script goes on with an empty name
         status=lambda call, name: 0 if name is not None or call.args.deploy is not None else 1,
     ),
@@ -338,7 +337,7 @@ _TABLE = (
         help="list the deploys: label, time, person, migrations, state",
         task="look back",
         example="migrollback deploys",
-        run=listings.deploys,
+        run=later("listings", "deploys"),
     ),
     Command(
         name="events",
@@ -347,7 +346,7 @@ _TABLE = (
         example="migrollback events --since yesterday --event rolled_back",
         arguments=arguments.EVENTS,
         formats=(*FORMATS, "jsonl"),
-        run=listings.events,
+        run=later("listings", "events"),
         status=_unless(lambda found: getattr(found, "success", True)),
     ),
     Command(
@@ -357,7 +356,7 @@ _TABLE = (
         task="look back",
         example="migrollback audit --export audit.json",
         arguments=arguments.AUDIT,
-        run=actions.audit,
+        run=later("actions", "audit"),
         status=_unless(lambda found: found.success),
         needs_system=lambda args: args.check is None,
     ),
@@ -367,7 +366,7 @@ _TABLE = (
         task="look back",
         example="migrollback snapshots 20250120_add_user_settings",
         arguments=arguments.SNAPSHOTS,
-        run=listings.snapshots,
+        run=later("listings", "snapshots"),
         needs_system=lambda args: args.prune is not None,
     ),
     Command(
@@ -376,7 +375,7 @@ _TABLE = (
         task="look back",
         example="migrollback archives --prune 90d",
         arguments=archive_arguments.ARCHIVES,
-        run=archive_actions.archives,
+        run=later("archive_actions", "archives"),
         needs_system=_always,
     ),
     Command(
@@ -407,9 +406,9 @@ _TABLE = (
         task="many",
         example="migrollback fleet status --targets targets.toml",
         arguments=fleet.ARGUMENTS,
-        run=fleet.run,
-        show=fleet.show,
-        status=fleet.status,
+        run=later("fleet", "run"),
+        show=later("fleet", "show"),
+        status=later("fleet", "status"),
     ),
     Command(
         name="adopt",
@@ -418,7 +417,7 @@ _TABLE = (
         task="set up",
         example="migrollback adopt --dir db/migrations --dry-run",
         arguments=arguments.ADOPT,
-        run=actions.adopt,
+        run=later("actions", "adopt"),
         status=_unless(lambda found: not found.failed),
     ),
     Command(
@@ -427,7 +426,7 @@ _TABLE = (
         task="set up",
         example="migrollback install --dsn postgresql://user@host/database",
         arguments=arguments.INSTALL,
-        run=actions.install,
+        run=later("actions", "install"),
     ),
     Command(
         name="policy",
@@ -435,7 +434,7 @@ _TABLE = (
         task="set up",
         example="migrollback policy losses --approvals 2 --by dbas --if loses",
         arguments=approving_arguments.POLICY,
-        run=approving.policy,
+        run=later("approving", "policy"),
     ),
     Command(
         name="grant",
@@ -462,7 +461,7 @@ _TABLE = (
         task="set up",
         example="migrollback roles",
         arguments=arguments.ROLES,
-        run=listings.roles,
+        run=later("listings", "roles"),
     ),
     Command(
         name="doctor",
@@ -480,7 +479,7 @@ _TABLE = (
         example="migrollback sync --dir supabase/migrations",
         arguments=arguments.SYNC,
         title=_titled("🔄 Syncing migration files with database...\n\n"),
-        run=actions.sync,
+        run=later("actions", "sync"),
         status=_unless(lambda synced: not synced.failed),
         needs_system=_always,
     ),

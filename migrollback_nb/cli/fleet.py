@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from migrollback_nb.cli.arguments import argument
 from migrollback_nb.cli.command import Call, common, given_timeouts
-from migrollback_nb.cli.tables import Listing, show_table
+from migrollback_nb.cli.listing import Listing
 from migrollback_nb.core.errors import ConfirmationRequired, UsageError
 from migrollback_nb.core.text import one_line
 
@@ -93,6 +93,8 @@ def status(call: Call, result: Any) -> int:
 
 def show(result: Any, out: TextIO, err: TextIO) -> None:
     """Show a result to people."""
+    from migrollback_nb.cli.tables import show_table
+
     if isinstance(result, Listing):
         show_table(result, out)
         return
@@ -177,23 +179,24 @@ def _check(call: Call) -> Any:
 
 
 def _rollback(call: Call) -> Any:
-    from migrollback_nb.fleet.fleet import request_of
-
     args, fleet = call.args, fleet_of(call)
     options = _options(call)
     if args.dry_run:
         return fleet.plan(*args.names, **options)
-    preview: FleetPlan | str | None = args.preview
+    plan = fleet.plan(*args.names, **options)
     if args.confirm is None:
         if not call.stdin.isatty():
-            wanted = request_of("rollback", args.names, options).confirmed_by
             raise ConfirmationRequired(
-                "It was not confirmed", hint=f"Look with --dry-run, then confirm with --confirm {wanted}."
+                "It was not confirmed", hint=f"Look with --dry-run, then confirm with --confirm {plan.confirm}."
             )
-        plan = fleet.plan(*args.names, **options)
         _ask(call, plan)
-        preview = preview or plan
-    return fleet.rollback(*args.names, confirm=args.confirm, preview=preview, **_carried(call), **options)
+    return fleet.rollback(
+        *args.names,
+        confirm=args.confirm,
+        preview=args.preview if args.preview is not None else plan,
+        **_carried(call),
+        **options,
+    )
 
 
 def _apply(call: Call) -> Any:

@@ -41,7 +41,12 @@ class Column:
         """Cells of the terminal that each takes."""
         from rich.cells import cell_len
 
-        return [cell_len(cell) for cell in self.cells]
+        return [len(cell) if cell.isascii() and cell.isprintable() else cell_len(cell) for cell in self.cells]
+
+    def padded(self, place: int, width: int) -> str:
+        """A cell with the blanks that fill a width."""
+        blanks = " " * (width - self.lengths[place])
+        return blanks + self.cells[place] if self.is_number else self.cells[place] + blanks
 
     @cached_property
     def natural(self) -> int:

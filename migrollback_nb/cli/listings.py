@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from migrollback_nb.cli.command import Call, common
-from migrollback_nb.cli.tables import Listing
+from migrollback_nb.cli.listing import Listing
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.html import visible
 from migrollback_nb.core.text import one_line
@@ -18,8 +18,9 @@ def list_migrations(call: Call) -> Any:
     args = call.args
     if not call.terminal:
         return call.db.list(args.select, args.exclude, system=args.system)
+    rows, warnings = call.db.list_with_warnings(args.select, args.exclude, system=args.system)
     return Listing(
-        rows=call.db.list_rows(args.select, args.exclude, system=args.system),
+        rows=rows,
         columns=(
             "migration_name",
             "migration_version",
@@ -34,7 +35,7 @@ def list_migrations(call: Call) -> Any:
         ),
         spare=("has_rollback_sql", "can_rollback", "applied_at"),
         wide=args.wide,
-        warnings=(*call.db.half_applied_warnings(), *call.db.ledger_warnings()),
+        warnings=warnings,
     )
 
 

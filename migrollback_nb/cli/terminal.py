@@ -8,8 +8,9 @@ from typing import Any, TextIO
 
 from migrollback_nb.cli.approvals_shown import show_change, show_request
 from migrollback_nb.cli.colours import paint
+from migrollback_nb.cli.listing import Listing
 from migrollback_nb.cli.prose import lines, say
-from migrollback_nb.cli.tables import RULE, Listing, show_table, show_tsv
+from migrollback_nb.cli.tables import RULE, show_table, show_tsv
 from migrollback_nb.core import results
 from migrollback_nb.core.html import visible
 from migrollback_nb.core.kinds import KIND

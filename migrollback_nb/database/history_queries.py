@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
+from migrollback_nb.database.query_texts import FINDINGS
 from migrollback_nb.database.session import Row, Session, Undo
 from migrollback_nb.database.statements import PINNED_PATH
 
@@ -123,11 +124,39 @@ class Window:
         return found
 
 
+# Written out, as what a process asks first: finding the arguments of a function reads all files of ours.
+_LIST: LiteralString = (
+    "SELECT l.* FROM {schema}.list_assessed_migrations({schema}.effective_search_path()::pg_catalog.text) l"
+)
+_HALF_APPLIED: LiteralString = "SELECT h.* FROM {schema}.half_applied_migrations(NULL::pg_catalog.text) h"
+_SYSTEM: LiteralString = (
+    "SELECT h.migration_name FROM {schema}.migration_history h WHERE h.metadata ->> 'system' = 'true'"
+)
+
+
+class Listed(NamedTuple):
+    """What a list of the applied migrations shows."""
+
+    rows: list[Row]  #: as `Queries.list_rollbackable`
+    half_applied: list[Row]  #: as `Lookups.half_applied`
+    findings: list[Row]  #: as `Queries.ledger_findings`
+    system: set[str]  #: names of our own
+
+
 class HistoryQueries:
     """Queries of frames."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    def listed(self) -> Listed:
+        """What a list of the applied migrations shows, by one message. Does not write."""
+        session = self._session
+        rows, half, system, findings = session.read(
+            calls=[session.query_text(_LIST), session.query_text(_HALF_APPLIED)],
+            queries=[session.query_text(_SYSTEM), session.query_text(FINDINGS, names=None)],
+        )
+        return Listed(rows=rows, half_applied=half, findings=findings, system={row["migration_name"] for row in system})
 
     def history(
         self,
@@ -167,10 +196,7 @@ class HistoryQueries:
 
     def system(self) -> list[str]:
         """Names of the system's own migrations. Does not write."""
-        rows = self._session.query(
-            "SELECT h.migration_name FROM {schema}.migration_history h WHERE h.metadata ->> 'system' = 'true'"
-        )
-        return [row["migration_name"] for row in rows]
+        return [row["migration_name"] for row in self._session.query(_SYSTEM)]
 
     def has_events(self, name: str) -> bool:
         """Whether the audit log knows a migration of this name, registered or not. Does not write."""

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -163,7 +162,7 @@ def _steps(schema: str, *, take_over: bool) -> str:
     """The rows of what runs: place, kind, file, checksum, version, text."""
     first, *tables = system_files.table_files()
     history, *tables = tables
-    rest = replace(history, text=system_files.without_history_tables(history), whole=history.checksum)
+    rest = history._replace(text=system_files.without_history_tables(history), whole=history.checksum)
     kinds: tuple[tuple[str, Sequence[SystemFile]], ...] = (
         ("table", (first, history)),
         ("table taken over", (rest,) if take_over else ()),

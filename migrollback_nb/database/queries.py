@@ -12,35 +12,9 @@ from psycopg.types.json import Jsonb
 from migrollback_nb.core import errors
 from migrollback_nb.database import access, settings
 from migrollback_nb.database.gate import Gate, JustAsked, RollbackFacts
+from migrollback_nb.database.query_texts import ASSESS, CHECK, FINDINGS, HISTORY, KNOWN
 from migrollback_nb.database.retries import gate_holders
 from migrollback_nb.database.session import Row, Session, Undo
-
-#: What is stored of a migration, to be compared with its file: of the SQL no more than its hash, for it may be long.
-_STORED = (
-    "h.checksum, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(h.rollback_sql, ''), 'UTF8')),"
-    " 'hex') AS rollback_sha256, h.metadata #> '{{rollback,transaction}}' AS in_transaction, h.metadata -> 'tool' AS"
-    " tool"
-)
-
-#: Of migrations: warnings, whether each is the system's own or runs outside a transaction, what is stored of it.
-_KNOWN: LiteralString = (
-    f"SELECT h.migration_name, {{schema}}.migration_warnings(h.migration_name) AS warnings, {_STORED}, "  # noqa: S608  # our own words
-    "coalesce(h.metadata ->> 'system' = 'true', false) AS system, coalesce(h.metadata #>>"
-    " '{{rollback,transaction}}' = 'false' AND h.metadata #>> '{{rollback,md5}}' ="
-    " md5(convert_to(h.rollback_sql, 'UTF8')), false) AS nontransactional "
-    "FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)"
-)
-
-#: Of one migration: can_rollback_migration(), warnings, and what is stored of it.
-_CHECK: LiteralString = (
-    f"SELECT {_STORED}, h.id IS NOT NULL AS found, c.*, "  # noqa: S608  # our own words
-    "{schema}.migration_warnings(%(name)s::pg_catalog.text) AS warnings "
-    "FROM {schema}.can_rollback_migration(%(name)s::pg_catalog.text) c "
-    "LEFT JOIN {schema}.migration_history h ON h.migration_name = %(name)s"
-)
-
-#: All that is stored of migrations.
-_HISTORY: LiteralString = "SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)"
 
 
 class Queries:
@@ -53,7 +27,7 @@ class Queries:
 
     def can_rollback(self, name: str) -> Row:
         """The row of can_rollback_migration(), with warnings, found and what `stored_sql` compares. Does not write."""
-        return self._session.query(_CHECK, name=name)[0]
+        return self._session.query(CHECK, name=name)[0]
 
     def check_facts(self, name: str) -> tuple[Row, Row | None]:
         """As `can_rollback` and `assess`, by one message. Does not write.
@@ -61,9 +35,9 @@ class Queries:
         The latter is None where this role may not ask.
         """
         session = self._session
-        check = session.query_text(_CHECK, name=name)
+        check = session.query_text(CHECK, name=name)
         try:
-            assessed, checked = session.read(calls=[session.call_text("assess_migration", name=name)], queries=[check])
+            assessed, checked = session.read(calls=[session.query_text(ASSESS, name=name)], queries=[check])
         except errors.DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
@@ -90,7 +64,7 @@ class Queries:
     def warnings(self, names: Sequence[str]) -> dict[str, Row]:
         """Name -> warnings, system, nontransactional and what `stored_sql` compares. Does not write."""
         try:
-            rows = self._session.query(_KNOWN, names=list(names))
+            rows = self._session.query(KNOWN, names=list(names))
         except errors.DatabaseError as error:
             if not self._session.rights.lack_but_for_gate(error):
                 raise
@@ -129,7 +103,7 @@ class Queries:
             *([session.call_text("foreseen_locks", names=list(names))] if foreseen else ()),
         ]
         queries = [
-            session.query_text(_KNOWN, names=list(names)),
+            session.query_text(KNOWN, names=list(names)),
             session.query_text(settings.OF_SESSION),
             session.query_text(access.QUERY, **access.names(session.schema)),
         ]
@@ -242,7 +216,7 @@ class Queries:
 
     def stored(self, names: Sequence[str]) -> dict[str, Row]:
         """Name -> history row, of those of these migrations that are registered, in this order. Does not write."""
-        return _in_order(self._session.query(_HISTORY, names=list(names)), names)
+        return _in_order(self._session.query(HISTORY, names=list(names)), names)
 
     def stored_and_foreseen(self, names: Sequence[str]) -> tuple[dict[str, Row], Row | None]:
         """As `stored`, and what foreseen_locks() gives, by one message. Does not write.
@@ -252,7 +226,7 @@ class Queries:
         session = self._session
         call = session.call_text("foreseen_locks", names=list(names))
         queries = [
-            session.query_text(_HISTORY, names=list(names)),
+            session.query_text(HISTORY, names=list(names)),
             session.query_text(access.QUERY, **access.names(session.schema)),
         ]
         try:
@@ -291,12 +265,7 @@ class Queries:
 
     def ledger_findings(self, names: Sequence[str] | None = None) -> list[Row]:
         """Rows of migration_ledger_findings(), what deploy ledgers know better, in words too. Does not write."""
-        return self._session.query(
-            "SELECT f.migration_name, f.ledger, f.finding, f.tool, {schema}.ledger_finding_warning(f.migration_name,"
-            " f.ledger, f.finding) AS warning FROM {schema}.migration_ledger_findings(%(names)s::text[]) f ORDER BY"
-            ' f.migration_name COLLATE "C"',
-            names=None if names is None else list(names),
-        )
+        return self._session.query(FINDINGS, names=None if names is None else list(names))
 
     def deploy_in_progress(self, tool: str | None) -> list[Row]:
         """Rows of deploy_in_progress(): why the ledger of a deploy tool cannot be relied on now. Does not write."""

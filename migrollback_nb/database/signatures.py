@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from migrollback_nb.database.system_files import repeated_files
 
@@ -18,8 +18,7 @@ _IN_CATALOG = {"boolean": "bool", "int": "int4", "bigint": "int8", "double preci
 _CREATES = re.compile(r"CREATE OR REPLACE FUNCTION migrollback_schema\.(\w+)\(")
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """One argument of a function."""
 
     name: str

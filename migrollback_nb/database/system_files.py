@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import NamedTuple
 
 #: The migration as which the system stands in its own history.
 SYSTEM_NAME = "20250120_migration_rollback_system"
 DESCRIPTION = "the rules for rolling migrations back: history, dependencies, audit log, gate"
 
 
-@dataclass(frozen=True, slots=True)
-class SystemFile:
+class SystemFile(NamedTuple):
     """One file, with ``migrollback_schema`` for the schema."""
 
     path: str  #: in the folder sql/

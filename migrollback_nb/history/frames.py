@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
-from migrollback_nb.core.errors import MigrationNotFound, UsageError
+from migrollback_nb.core.errors import DatabaseError, MigrationNotFound, UsageError
 from migrollback_nb.core.times import When
 from migrollback_nb.history import asked
 from migrollback_nb.history.asked import Form, Selector, Words
+from migrollback_nb.operations.inspection import half_applied_lines, ledger_lines
 from migrollback_nb.operations.preview import stem
 from migrollback_nb.operations.workspace import Workspace
 
@@ -56,8 +57,8 @@ class HistoryFrames(Workspace):
         """
         from migrollback_nb.core.frames.build import frame_of
 
-        frame = frame_of("list", self.list_rows(select, exclude, system=system))
-        warnings = (*self.half_applied_warnings(), *self.ledger_warnings())
+        rows, warnings = self.list_with_warnings(select, exclude, system=system)
+        frame = frame_of("list", rows)
         return self._answer(frame, "list", as_, warnings, select=select, exclude=exclude, system=system)
 
     def list_rows(
@@ -71,6 +72,22 @@ class HistoryFrames(Workspace):
             return [row for row in rows if row["migration_name"] not in own]
         kept = set(names)
         return [row for row in rows if row["migration_name"] in kept]
+
+    def list_with_warnings(
+        self, select: Selector = None, exclude: Selector = None, *, system: bool = False
+    ) -> tuple[Sequence[dict[str, Any]], tuple[str, ...]]:
+        """As `list_rows`, and what ``attrs["warnings"]`` of `list` says; in one round trip of all. Does not write."""
+        if select is None and exclude is None:
+            try:
+                found = self.database.history.listed()
+            except DatabaseError as error:
+                if error.sqlstate != "42501":  # this role may ask for parts of it
+                    raise
+            else:
+                kept = [row for row in found.rows if system or row["migration_name"] not in found.system]
+                return kept, (*half_applied_lines(found.half_applied), *ledger_lines(found.findings))
+        rows = self.list_rows(select, exclude, system=system)
+        return rows, (*self.half_applied_warnings(), *self.ledger_warnings())
 
     def history(
         self,

@@ -266,14 +266,11 @@ def _apply_runs(
     warnings: tuple[str, ...] = ()
     all_names = [file.name for run in runs for file in run]
     done = 0
-    is_taken = False  # the snapshot before the next run, with that after the one that has ended
-    for place, run in enumerate(runs):
+    for run in runs:
         names_of_run = [file.name for file in run]
-        then: list[str] = []
         try:
-            if snapshots != "none" and not is_taken:
+            if snapshots != "none":
                 warnings += around.take(database, "before apply", names_of_run)[1]
-            is_taken = False
             try:
                 for file in run:
                     if progress is not None:
@@ -282,13 +279,10 @@ def _apply_runs(
                     remarks = _apply_one(database, file, record, archiving=archiving)
                     done += 1
                     warnings += (*file.remarks, *remarks)
-                then = [file.name for file in runs[place + 1]] if place + 1 < len(runs) else []
             finally:
                 # also after a failure: those before it are applied
                 if snapshots != "none" and not database.connection.closed:
-                    snapshot, remarks = around.take(database, "after apply", names_of_run, then=then)
-                    warnings += remarks
-                    is_taken = bool(then) and snapshot is not None
+                    warnings += around.take(database, "after apply", names_of_run)[1]
         except MigrollbackError as error:
             if done:
                 error.done = tuple(all_names[:done])

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from migrollback_nb.operations.ranges import Found
 
 
+def ledger_lines(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """What the ledgers of deploy tools know better than the history, a line each. Pure."""
+    return tuple(f"{row['migration_name']}: {row['warning']}" for row in rows)
+
+
+def half_applied_lines(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Which migrations stopped between two statements, a line each, with the fix. Pure."""
+    return tuple(f"{row['migration_name']}: {row['remark']}" for row in rows)
+
+
 class Inspection:
     """One database and one folder of migrations: where, what is known, what a rollback would run. Does not write.
 
@@ -201,11 +211,11 @@ class Inspection:
 
     def ledger_warnings(self) -> tuple[str, ...]:
         """What the ledgers of deploy tools know better than the history, a line each. Does not write."""
-        return tuple(f"{row['migration_name']}: {row['warning']}" for row in self.database.queries.ledger_findings())
+        return ledger_lines(self.database.queries.ledger_findings())
 
     def half_applied_warnings(self) -> tuple[str, ...]:
         """Which migrations stopped between two statements, a line each, with the fix. Does not write."""
-        return tuple(f"{row['migration_name']}: {row['remark']}" for row in self.database.lookups.half_applied())
+        return half_applied_lines(self.database.lookups.half_applied())
 
     def history_warnings(self) -> tuple[str, ...]:
         """What the history alone does not show: what is half applied, and times that are none. Does not write."""

@@ -48,12 +48,8 @@ def check_choice(snapshots: str) -> None:
         raise UsageError(f"There are no snapshots {snapshots!r}", hint="Use ends, each or none.")
 
 
-def take(
-    database: Database, moment: Moment, names: Sequence[str], *, then: Sequence[str] = ()
-) -> tuple[str | None, tuple[str, ...]]:
+def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
     """Take a snapshot around a command with these migrations. Writes it, unless nothing has changed since the last.
-
-    `then`: what is applied next, which it is before, too.
 
     Returns
     -------
@@ -66,7 +62,7 @@ def take(
         Before a command, when it was cancelled or the connection was lost.
     """
     try:
-        return _snapshot(database, moment, names, then), ()
+        return _snapshot(database, moment, names), ()
     except ConnectionFailed as error:
         if moment.startswith("before"):
             raise
@@ -79,15 +75,15 @@ def take(
         return None, (f"No snapshot was taken {moment}: {error.message}",)
 
 
-def _snapshot(database: Database, moment: Moment, names: Sequence[str], then: Sequence[str]) -> str:
+def _snapshot(database: Database, moment: Moment, names: Sequence[str]) -> str:
     """The snapshot's id. What is committed does not wait for a server that has gone: a new connection is tried once."""
     try:
-        return database.commands.snapshot_around(moment, names, then)
+        return database.commands.snapshot_around(moment, names)
     except ConnectionFailed:
         if moment.startswith("before"):
             raise
         database.session.reconnect()
-        return database.commands.snapshot_around(moment, names, then)
+        return database.commands.snapshot_around(moment, names)
 
 
 def after_sync(database: Database, names: Sequence[str]) -> tuple[str, ...]:

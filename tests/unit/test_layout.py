@@ -13,7 +13,8 @@ from rich.cells import cell_len
 
 from migrollback_nb.cli.colours import paint
 from migrollback_nb.cli.layout import Column, fitted, rows_of, wrapped
-from migrollback_nb.cli.tables import Listing, heading_of, show_table
+from migrollback_nb.cli.listing import Listing
+from migrollback_nb.cli.tables import heading_of, show_table
 
 WORDS = st.text("abc_é表✅", min_size=1, max_size=30)
 SENTENCES = st.lists(WORDS, max_size=8).map(" ".join)
