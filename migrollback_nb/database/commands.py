@@ -276,19 +276,19 @@ class Commands:
             attempt_id = self._attempts.new()
             self._session.notice_log.keep()
             try:
-                with self._session.transaction(lock_timeout=lock_timeout):
-                    rows = self._session.call(
-                        "apply_migration",
-                        **{**record, "metadata": Jsonb(record["metadata"])},
-                        statements=list(statements),
-                        session_settings=Jsonb(session_settings),
-                        attempt_id=attempt_id,
-                        client=self._session.client,
-                    )
-                    found: dict[str, Row] = {}
-                    if not rows[0]["success"]:
-                        details = self._session.read(queries=[self._attempts.details_query(attempt_id)])[0]
-                        found = self._attempts.details_of(details)
+                call = self._session.call_text(
+                    "apply_migration",
+                    **{**record, "metadata": Jsonb(record["metadata"])},
+                    statements=list(statements),
+                    session_settings=Jsonb(session_settings),
+                    attempt_id=attempt_id,
+                    client=self._session.client,
+                )
+                rows = self._session.transact(call, lock_timeout=lock_timeout)[0]
+                found: dict[str, Row] = {}
+                if not rows[0]["success"]:
+                    details = self._session.read(queries=[self._attempts.details_query(attempt_id)])[0]
+                    found = self._attempts.details_of(details)
             except errors.ConnectionFailed:
                 return self._attempts.after_lost_apply(record["name"], attempt_id)
             return ExecutionResult(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._session.notices))

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from migrollback_nb.core.errors import ConnectionFailed, UsageError
+from migrollback_nb.database.meanwhile import WorkingConnection
 
 #: Variables that may hold a DSN, in this order.
 DSN_VARIABLES = ("MIGROLLBACK_DSN", "DATABASE_URL", "SUPABASE_DB_URL")
@@ -178,7 +179,7 @@ def open_connection(
     """
     options = connection_options(dsn, found_in=found_in, application_name=application_name)
     try:
-        connection = psycopg.connect(**options)
+        connection = WorkingConnection.connect(**options)
     except psycopg.Error as error:
         raise refused(error, options, found_in=found_in) from None
     if not (connection.info.parameter_status("DateStyle") or "ISO").startswith("ISO"):

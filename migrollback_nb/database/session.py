@@ -24,6 +24,7 @@ from migrollback_nb.database import presence, settings
 from migrollback_nb.database.access import Rights
 from migrollback_nb.database.blockers import BlockerWatch
 from migrollback_nb.database.connection import open_connection
+from migrollback_nb.database.meanwhile import Work, working
 from migrollback_nb.database.notices import NoticeLog
 from migrollback_nb.database.origin import client_name, target_of
 from migrollback_nb.database.progress import ProgressReporter, RollbackCallback
@@ -491,6 +492,10 @@ class Session:
         if free:
             self._busy.release()
         return free and self.connection.info.transaction_status == TransactionStatus.IDLE
+
+    def meanwhile(self, work: Iterator[Work]) -> AbstractContextManager[None]:
+        """Do this work of ours while the block waits for the server. Does not write."""
+        return working(self.connection, work)
 
     # -- operations ------------------------------------------------------------------------------------------------
 

@@ -22,8 +22,9 @@ from migrollback_nb.core.results import LeftRolledBack
 from migrollback_nb.operations import archives as keeping
 from migrollback_nb.operations import dependents, failed_sql, ledgers, renamed_files
 from migrollback_nb.operations import snapshots as around
+from migrollback_nb.operations.ahead import ReadAhead
 from migrollback_nb.operations.interrupts import saying_what_stays, some
-from migrollback_nb.operations.register import order_files, record_of
+from migrollback_nb.operations.register import order_files
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import ApplyResult
@@ -57,6 +58,7 @@ class Pending:
     left_rolled_back: tuple[LeftRolledBack, ...] = ()  #: rolled back, not changed since, and not asked for
     warnings: tuple[str, ...] = ()  #: what a person should know
     names: dict[str, str] = field(default_factory=dict)  #: file's name -> name in the history, of renamed ones
+    all_files: tuple[MigrationFile, ...] = ()  #: of the folder
 
 
 def pending(
@@ -135,6 +137,7 @@ def pending(
         left_rolled_back=tuple(left),
         warnings=tuple(warnings),
         names=found.renamed,
+        all_files=contents.files,
     )
 
 
@@ -169,9 +172,11 @@ def apply(
     archiving = bool(files) and (database.archives.is_on() if asked is None else asked)
     deploy_id = database.commands.begin_deploy(deploy) if deploy is not None or files else None
     runs = [[file] for file in files] if snapshots == "each" else _runs(files)
+    ahead = ReadAhead(files, deploy=deploy_id, names=wanted.names)
     with (
         keeping.under(database, options),
         saying_what_stays(database, "applied", nontransactional=any(not file.transaction for file in files)),
+        database.session.meanwhile(ahead.work()),
     ):
         try:
             warnings += _apply_runs(
@@ -179,14 +184,13 @@ def apply(
                 runs,
                 snapshots=snapshots,
                 progress=progress,
-                deploy=deploy_id,
-                names=wanted.names,
+                ahead=ahead,
                 archiving=archiving,
             )
         finally:  # also after a failure: those before it are applied
             if files and not database.connection.closed:
                 warnings += dependents.search(
-                    database, {file.name: file for file in files}, lambda: folder.read_all().files
+                    database, {file.name: file for file in files}, lambda: wanted.all_files, parse=ahead.objects
                 )
     return results.ApplyResult(
         applied=tuple(file.name for file in files),
@@ -258,8 +262,7 @@ def _apply_runs(
     *,
     snapshots: Snapshots,
     progress: Progress | None,
-    deploy: str | None,
-    names: Mapping[str, str],
+    ahead: ReadAhead,
     archiving: bool,
 ) -> tuple[str, ...]:
     """Apply files, with snapshots around each run of them. Writes. Returns the warnings."""
@@ -275,8 +278,7 @@ def _apply_runs(
                 for file in run:
                     if progress is not None:
                         progress(done, len(all_names), file.name)
-                    record = record_of(file, deploy=deploy, names=names)
-                    remarks = _apply_one(database, file, record, archiving=archiving)
+                    remarks = _apply_one(database, file, ahead.record(file), archiving=archiving)
                     done += 1
                     warnings += (*file.remarks, *remarks)
             finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from migrollback_nb.database.session import Row
     from migrollback_nb.files.formats import MigrationFolder
     from migrollback_nb.files.migration import MigrationFile
+
+_ACTIONS = ("dropped", "changed", "created")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,11 @@ class Inference:
     known: frozenset[tuple[str, str]]  #: (migration, depends on) that are recorded already
 
 
-def infer_dependencies(database: Database, files: Iterable[MigrationFile]) -> Inference:
+def infer_dependencies(
+    database: Database,
+    files: Iterable[MigrationFile],
+    parse: Callable[[str], list[StatementObjects]] = statement_objects,
+) -> Inference:
     """Which applied migration needs which earlier one. Does not write.
 
     Parameters
@@ -45,12 +51,14 @@ def infer_dependencies(database: Database, files: Iterable[MigrationFile]) -> In
         Says what is applied, and what each created.
     files : iterable of MigrationFile
         Only those that are still what was registered are read.
+    parse : callable
+        `statement_objects`, or what knows them already.
 
     Returns
     -------
     Inference
     """
-    steps, read, remarks = steps_of(database, files)
+    steps, read, remarks = steps_of(database, files, parse)
     recorded = database.queries.dependencies()
     replayed = infer(
         steps, database.queries.inferred_by_catalogs(), surroundings_of(database.dependencies.surroundings())
@@ -82,12 +90,16 @@ def infer_dependencies(database: Database, files: Iterable[MigrationFile]) -> In
     )
 
 
-def steps_of(database: Database, files: Iterable[MigrationFile]) -> tuple[list[Step], set[str], list[str]]:
+def steps_of(
+    database: Database,
+    files: Iterable[MigrationFile],
+    parse: Callable[[str], list[StatementObjects]] = statement_objects,
+) -> tuple[list[Step], set[str], list[str]]:
     """(What is applied, in order; the names of those whose files were read; remarks on the others). Does not write."""
     migrations = database.queries.applied()
     wanted = {row["migration_name"]: row["checksum"] for row in migrations}
     texts: dict[str, list[StatementObjects]] = {
-        file.name: statement_objects(file.up.text)
+        file.name: list(parse(file.up.text))
         for file in files
         if file.name in wanted and wanted[file.name] == file.checksum
     }
@@ -110,7 +122,7 @@ def steps_of(database: Database, files: Iterable[MigrationFile]) -> tuple[list[S
             name=row["migration_name"],
             path=path_names(row["search_path"]),
             statements=texts.get(row["migration_name"], ()),
-            rollback=statement_objects(row["rollback_sql"] or ""),
+            rollback=parse(row["rollback_sql"] or ""),
             rows=rows[row["migration_name"]],
         )
         for row in migrations
@@ -119,9 +131,14 @@ def steps_of(database: Database, files: Iterable[MigrationFile]) -> tuple[list[S
 
 
 def by_migration(rows: Iterable[Mapping[str, Any]]) -> defaultdict[str, list[Mapping[str, Any]]]:
-    """Migration -> its rows about objects, whole ones before their parts; pure."""
+    """Migration -> its rows about objects, whole ones before their parts; pure.
+
+    What went first, then what changed: only then is a name free for what took it. The database gives them in no order.
+    """
     found: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: row["kind"] in PARTS):
+    for row in sorted(
+        rows, key=lambda row: (row["kind"] in PARTS, _ACTIONS.index(row["action"]), row["kind"], row["identity"])
+    ):
         found[row["migration_name"]].append(row)
     return found
 

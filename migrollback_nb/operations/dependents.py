@@ -30,6 +30,7 @@ def search(
     all_files: Callable[[], Iterable[MigrationFile]],
     *,
     changed: Sequence[str] = (),
+    parse: Callable[[str], list[StatementObjects]] = statement_objects,
 ) -> tuple[str, ...]:
     """Look for what is needed by what was not looked at yet, and keep it. Writes. Returns warnings.
 
@@ -43,6 +44,8 @@ def search(
         Gives all files of the folder, where all have to be read.
     changed : sequence of str
         Migrations that are to be looked at again.
+    parse : callable
+        `statement_objects`, or what knows them already.
 
     What was applied or registered stays so whatever happens here: an error becomes a warning.
     """
@@ -52,9 +55,9 @@ def search(
             return ()
         few = len(wanted) <= max(_FEW, wanted[0]["all_of_them"] * _HUNDREDTHS // 100)
         if wanted[0]["are_last"] and few and all(_file_of(row, files) is not None for row in wanted):
-            found = _of_the_last(database, wanted, files)
+            found = _of_the_last(database, wanted, files, parse)
         else:
-            found = infer_dependencies(database, all_files())
+            found = infer_dependencies(database, all_files(), parse)
         rows, _ = keep(database, found)
     except ConnectionFailed as lost:  # what came before is committed
         return (_not_looked_for(lost.message),)
@@ -78,9 +81,14 @@ def _file_of(row: Row, files: Mapping[str, MigrationFile]) -> MigrationFile | No
     return file if file is not None and file.checksum == row["checksum"] else None
 
 
-def _of_the_last(database: Database, wanted: Sequence[Row], files: Mapping[str, MigrationFile]) -> Inference:
+def _of_the_last(
+    database: Database,
+    wanted: Sequence[Row],
+    files: Mapping[str, MigrationFile],
+    parse: Callable[[str], list[StatementObjects]],
+) -> Inference:
     """What these need, which were applied last. Does not write."""
-    texts = {row["migration_name"]: statement_objects(files[row["migration_name"]].up.text) for row in wanted}
+    texts = {row["migration_name"]: parse(files[row["migration_name"]].up.text) for row in wanted}
     identities: set[str] = set()
     words: set[str] = set()
     used: set[str] = set()
@@ -114,7 +122,7 @@ def _of_the_last(database: Database, wanted: Sequence[Row], files: Mapping[str, 
             name=row["migration_name"],
             path=path_names(row["search_path"]),
             statements=texts[row["migration_name"]],
-            rollback=statement_objects(row["rollback_sql"] or ""),
+            rollback=parse(row["rollback_sql"] or ""),
             rows=rows[row["migration_name"]],
         )
         for row in wanted

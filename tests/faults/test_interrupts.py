@@ -69,16 +69,19 @@ def test_before_the_commit_it_is_undone_and_said_so(
     assert exists(session(), "t")
 
 
+@pytest.mark.parametrize("answered", [False, True])
 def test_of_several_that_are_applied_the_first_stay(
-    db: mr.Migrations, write_migration: Callable[[str, str], Path], session: Session
+    db: mr.Migrations, write_migration: Callable[[str, str], Path], session: Session, answered: bool
 ) -> None:
-    for number in (1, 2, 3):
+    for number in (1, 2, 3, 4):
         write_migration(f"00{number}_t", f"CREATE TABLE t{number} ();")
-    with interrupted_at("apply_migration", after=True, time=3), pytest.raises(mr.Interrupted) as caught:
+    with interrupted_at("apply_migration", after=answered, time=3), pytest.raises(mr.Interrupted) as caught:
         db.apply()
-    assert caught.value.done == ("001_t", "002_t")
+    # each goes in one message with its COMMIT: once it has answered, it is done
+    assert caught.value.done == ("001_t", "002_t", *(("003_t",) if answered else ()))
     assert exists(session(), "t2")
-    assert not exists(session(), "t3")
+    assert exists(session(), "t3") == answered
+    assert not exists(session(), "t4")
 
 
 def test_outside_a_transaction_what_has_run_stays(

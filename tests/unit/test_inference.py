@@ -124,3 +124,23 @@ def test_what_the_catalogs_know_comes_first():
 def test_a_path_is_read_as_it_is_recorded():
     assert path_names('public, "App, ""One""", app') == ("public", 'App, "One"', "app")
     assert path_names(None) == ()
+
+
+def test_rows_of_a_migration_come_in_one_order_whatever_the_database_gives():
+    from itertools import permutations
+
+    from migrollback_nb.operations.dependencies import by_migration
+
+    rows = [
+        {"migration_name": "1", "action": action, "kind": kind, "identity": identity}
+        for action, kind, identity in (
+            ("created", "table", "public.a"),
+            ("dropped", "table", "public.a"),
+            ("changed", "table", "public.b"),
+            ("created", "column", "public.a.x"),
+        )
+    ]
+    found = [by_migration(one)["1"] for one in permutations(rows)]
+    assert all(one == found[0] for one in found)
+    assert [row["action"] for row in found[0]] == ["dropped", "changed", "created", "created"]
+    assert found[0][-1]["kind"] == "column"
