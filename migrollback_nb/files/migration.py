@@ -223,6 +223,24 @@ class MigrationFile:
         """Whether it says which part undoes it, in its own way, also where that part is empty."""
         return self._block_source() is not None
 
+    @cached_property
+    def has_own_transactions(self) -> bool:
+        """Whether the up migration begins and ends transactions in its middle, which its own tool lets it do."""
+        words = {one.cannot_run for one in self.up.statements if one.cannot_run is not None}
+        return (
+            self.tool is not None
+            and not self.up.wrapped
+            and bool(words)
+            and not any(word.startswith("COPY") or "PREPARE" in word for word in words)
+            and self.refusal is None
+            and self.block_of_another_tool is None
+        )
+
+    @property
+    def runs_whole(self) -> bool:
+        """Whether the up migration runs whole or not at all."""
+        return self.transaction and not self.has_own_transactions
+
     def up_statements(self) -> tuple[str, ...]:
         """The statements of the up migration, in order, without a BEGIN ... COMMIT around all of them."""
         statements = self.up.statements[1:-1] if self.up.wrapped else self.up.statements

@@ -224,14 +224,14 @@ class _Prover:
         if self._broken:
             self._start_over()
         failure = self._databases.run_up(self._databases.work, file)
-        if failure is not None and (self._filling.has_rows or not file.transaction or failure.lost):
+        if failure is not None and (self._filling.has_rows or not file.runs_whole or failure.lost):
             self._start_over()
             failure = self._databases.run_up(self._databases.work, file)
         if failure is None:
             self._databases.is_applied(file)
             self._state = None
         else:
-            self._broken = not file.transaction
+            self._broken = not file.runs_whole
             _raise_trouble(failure)
 
     def _later(self, file: MigrationFile) -> None:
@@ -306,6 +306,11 @@ class _Prover:
         """Try a migration once. Writes."""
         before = self._filling.fill_for(file, self._state or self._filling.fill())
         remarks = self._filling.stayed_empty(file, before)
+        if file.has_own_transactions:
+            remarks.append(
+                f"its up migration begins and ends transactions itself: it was run as {file.tool} runs it, which"
+                " migrollback apply refuses"
+            )
         trial = try_migration(self._databases, self._databases.work, file, before)
         tried = _Tried(before=before, trial=trial, remarks=remarks, goes_on=trial.goes_on)
         if trial.failure is not None and (trial.failure.lost or trial.failure.of_the_server):

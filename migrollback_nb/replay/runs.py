@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from migrollback_nb.core.errors import ConnectionFailed, MigrollbackError
 from migrollback_nb.parsing.statements import SqlText
 from migrollback_nb.replay import patience
@@ -37,10 +39,42 @@ class Failure:
 
 def run_up(database: Database, file: MigrationFile) -> Failure | None:
     """Apply the up migration of a file; why it did not run, or None. Writes."""
+    if file.has_own_transactions:
+        return _run_as_its_tool(database, file)
     if (refused := file.up_refusal) is not None:
         return Failure(message=refused[0], sqlstate=refused[1])
     run = database.commands.apply if file.transaction else database.nontransactional.apply
     return _run(database, lambda: run(file.record(), file.up_statements()))
+
+
+def _run_as_its_tool(database: Database, file: MigrationFile) -> Failure | None:
+    """Run an up migration that begins and ends transactions itself, as it stands, and register it. Writes.
+
+    `apply` refuses it, but its own tool applies it, and commits what it leaves open.
+    """
+    session = database.session
+    assert session.reopen is not None  # noqa: S101  # for mypy: a scratch database is connected to by a DSN
+    with session.reopen() as connection:
+        limit = session.timeouts.statement_timeout
+        connection.execute("SELECT pg_catalog.set_config('statement_timeout', %s, false)", [limit])
+        for number, statement in enumerate(file.up_statements(), 1):
+            try:
+                connection.execute(statement.encode(), prepare=False)
+            except psycopg.Error as error:
+                return Failure(
+                    message=error.diag.message_primary or str(error),
+                    sqlstate=error.sqlstate,
+                    statement=statement[:2000],
+                    number=number,
+                    lost=connection.closed,
+                )
+        if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            connection.execute("COMMIT")
+    try:
+        database.commands.register_many([file.record()])
+    except MigrollbackError as error:
+        return Failure(message=error.message, sqlstate=getattr(error, "sqlstate", None))
+    return None
 
 
 def run_rollback(database: Database, file: MigrationFile) -> Failure | None:

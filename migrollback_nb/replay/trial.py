@@ -76,7 +76,7 @@ def try_migration(databases: ProofDatabases, database: Database, file: Migration
     trial = Trial(up=databases.run_up(database, file))
     if trial.up is not None:
         # whole or not at all; statement by statement, what ran before the failure has stayed
-        trial.goes_on = file.transaction and not database.connection.closed
+        trial.goes_on = file.runs_whole and not database.connection.closed
         return trial
     trial.schema_up = databases.schema(database)
     if file.rollback is None:
@@ -131,7 +131,7 @@ def still_known(before: State, file: MigrationFile) -> dict[str, Content] | None
 
     A session of its own, which ran statement by statement, tells its counts too late.
     """
-    return before.rows if file.transaction and (file.rollback is None or file.rollback.transaction) else None
+    return before.rows if file.runs_whole and (file.rollback is None or file.rollback.transaction) else None
 
 
 def verdict(file: MigrationFile, trial: Trial, remarks: Sequence[str], seconds: float) -> MigrationProof:

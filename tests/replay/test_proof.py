@@ -2,6 +2,8 @@
 
 import pytest
 
+from migrollback_nb.replay.proof import prove_folder
+
 pytestmark = pytest.mark.versions
 
 
@@ -385,3 +387,24 @@ def test_what_a_trigger_makes_of_a_row_belongs_to_the_schema_before(write, verdi
     assert found["002_b"].remarks[0] == "differs only where tables hold rows (synthetic ones)"
     assert (found["003_c"].grade, found["003_c"].differences) == ("restores", ()), "without rows there is no team_1"
     assert (found["004_d"].grade, found["004_d"].differences) == ("restores", ())
+
+
+@pytest.mark.parametrize(
+    "inside", ["BEGIN;\nINSERT INTO a VALUES (1);\nCOMMIT;", "COMMIT;\nCREATE INDEX CONCURRENTLY i ON a (id);"]
+)
+def test_a_file_of_a_tool_that_ends_transactions_itself_runs_as_the_tool_runs_it(tmp_path, inside):
+    (tmp_path / "1_a.up.sql").write_text(f"CREATE TABLE a (id int);\n{inside}\nCREATE TABLE b ();\n")
+    (tmp_path / "1_a.down.sql").write_text("DROP TABLE b;\nDROP TABLE a;\n")
+    (tmp_path / "2_c.up.sql").write_text("ALTER TABLE a ADD COLUMN n int;\n")
+    (tmp_path / "2_c.down.sql").write_text("ALTER TABLE a DROP COLUMN n;\n")
+    (tmp_path / "3_d.up.sql").write_text(
+        "CREATE TABLE d ();\nBEGIN;\nCREATE TABLE e ();\nCOMMIT;\nCREATE TABLE a ();\n"
+    )
+    (tmp_path / "3_d.down.sql").write_text("DROP TABLE d;\n")
+    (tmp_path / "4_d.up.sql").write_text("CREATE TABLE d ();\n")
+    (tmp_path / "4_d.down.sql").write_text("DROP TABLE d;\n")
+    proof = prove_folder(tmp_path)
+    assert [one.grade for one in proof.migrations] == ["restores", "restores", "fails", "restores"]
+    first, _, third, _ = proof.migrations
+    assert "it was run as golang-migrate runs it" in first.remarks[0]
+    assert (third.sqlstate, third.statement) == ("42P07", "CREATE TABLE a ()")
