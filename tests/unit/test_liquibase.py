@@ -3,7 +3,7 @@
 import pytest
 
 import migrollback_nb as mr
-from migrollback_nb.files.formats import MigrationFolder
+from migrollback_nb.files.formats import MigrationFolder, in_order
 
 HEAD = "--liquibase formatted sql\n\n"
 
@@ -140,3 +140,56 @@ def test_a_changeset_that_is_named_by_halves_is_an_error_of_its_file(tmp_path):
     contents = read(tmp_path, "--changeset ann:1\nSELECT 1;\n--changeset ann\nSELECT 2;\n")
     (error,) = contents.errors
     assert (error.line, error.problem, contents.files) == (5, "names a changeset without author:id", ())
+
+
+XML = '<databaseChangeLog><!-- <include file="x/001_c.sql"/> -->{}</databaseChangeLog>'
+MASTERS = {
+    "xml": (
+        "master.xml",
+        XML.format('<include relativeToChangelogFile="true" file="sql/003_a.sql"/>\n<include file="sql/002_b.sql"/>'),
+    ),
+    "yaml": (
+        "master.yaml",
+        "databaseChangeLog:\n  - include:\n      relativeToChangelogFile: true\n      file: sql/003_a.sql\n"
+        "  # - include: {file: sql/001_c.sql}\n  - include: {file: 'db/sql/002_b.sql'}\n",
+    ),
+    "json": (
+        "master.json",
+        '{"databaseChangeLog": [{"include": {"file": "sql/003_a.sql"}},\n'
+        ' {"include": {"relativeToChangelogFile": true, "file": "sql/002_b.sql"}}]}',
+    ),
+}
+
+
+def write_changesets(folder):
+    (folder / "sql").mkdir()
+    for name in ("001_c", "002_b", "003_a"):
+        (folder / "sql" / f"{name}.sql").write_text(f"{HEAD}--changeset ann:1\nCREATE TABLE {name[-1]} ();\n")
+    return folder / "sql"
+
+
+def order_of(folder):
+    contents = MigrationFolder(folder).read_all()
+    return [file.name.partition(".")[0] for file in in_order(contents.files)], contents.warnings
+
+
+@pytest.mark.parametrize("kind", MASTERS)
+def test_files_go_in_the_order_in_which_a_changelog_includes_them(tmp_path, kind):
+    folder = write_changesets(tmp_path)
+    assert order_of(folder) == (["001_c", "002_b", "003_a"], ())
+    name, text = MASTERS[kind]
+    (tmp_path / name).write_text(text)
+    assert order_of(folder) == (
+        ["003_a", "002_b", "001_c"],
+        (f"001_c.sql comes last: {name} does not include it",),
+    )
+
+
+def test_a_changelog_includes_by_way_of_another_and_all_of_a_folder(tmp_path):
+    folder = write_changesets(tmp_path)
+    (folder / "first.xml").write_text(XML.format('<include file="003_a.sql"/><include file="../master.xml"/>'))
+    (tmp_path / "master.xml").write_text(XML.format('<include file="sql/first.xml"/><includeAll path="db/sql/"/>'))
+    assert order_of(folder) == (["003_a", "001_c", "002_b"], ())
+    (tmp_path / "master.xml").write_text("<project/>")
+    (folder / "first.xml").write_text("<databaseChangeLog>")
+    assert order_of(folder) == (["001_c", "002_b", "003_a"], ())

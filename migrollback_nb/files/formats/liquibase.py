@@ -8,6 +8,7 @@ from pathlib import Path
 
 from migrollback_nb.core.errors import MigrationFileError
 from migrollback_nb.core.text import first_few
+from migrollback_nb.files.formats.changelog_order import included
 from migrollback_nb.files.formats.changeset import LEAVE, changesets
 from migrollback_nb.files.formats.layout import Found, Layout
 from migrollback_nb.files.not_read import Refusal
@@ -28,13 +29,21 @@ def is_formatted(path: Path) -> bool:
 
 
 def read(folder: Path, files: Iterable[str]) -> Layout:
-    """The changesets of these files, in the order of the files' names, then as they stand in each. Reads only."""
+    """The changesets of these files, as they stand in each. Reads only.
+
+    The files go as the changelogs include them that lie here or in a folder above; those that none includes last.
+    """
     found: dict[str, Found] = {}
     strays: dict[str, Refusal] = {}
     remarks: list[str] = []
     others: list[str] = []
     unread: list[str] = []
-    for name in sorted(files):
+    names = sorted(files)
+    order, changelogs = included(folder, names)
+    places = {name: place for place, name in enumerate(order)}
+    if alone := [name for name in names if order and name not in places and is_formatted(folder / name)]:
+        remarks.append(f"{first_few(alone)} comes last: {first_few(changelogs)} does not include it")
+    for name in sorted(names, key=lambda name: places.get(name, len(places))):
         path = folder / name
         if not is_formatted(path):
             unread.append(name)
