@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.files.formats.alembic_sql import of_migration, sections
+from migrollback_nb.files.formats.revisions import revision_of
 from migrollback_nb.replay import tool_runs
-from migrollback_nb.replay.rendered import Rendered
+from migrollback_nb.replay.rendered import NOTHING, Rendered
 
 if TYPE_CHECKING:
     from migrollback_nb.database.progress import Progress
@@ -40,8 +41,11 @@ def render_revisions(
     made = {}
     for file in files:
         up, down_ = ups[file.version], downs[file.version]
+        revision = revision_of(Path(file.path))
         reason = _Asking.why(down_)
-        if reason is None and not down_[0].strip():  # type: ignore[union-attr]
+        if revision is not None and revision.is_empty:
+            down_, reason = (NOTHING, None), None
+        elif reason is None and not down_[0].strip():  # type: ignore[union-attr]
             reason = "its downgrade does nothing that Alembic writes out"
         made[file.name] = Rendered(
             up=up[0],

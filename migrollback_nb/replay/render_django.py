@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.parsing.statements import SqlText
 from migrollback_nb.replay import tool_runs
-from migrollback_nb.replay.rendered import Rendered
+from migrollback_nb.replay.rendered import NOTHING, Rendered
 from migrollback_nb.replay.scratch import scratch
 
 if TYPE_CHECKING:
@@ -81,12 +81,18 @@ def _rendered(file: ProgramFile, row: Mapping[str, Any] | None, last: str | None
         or (row["up_trouble"] and f"it cannot be applied on the scratch database: {row['up_trouble']}")
     )
     down = _plain(row["down"]) if row.get("down") is not None else None
+    up = None if row["up"] is None else _plain(row["up"])
     if reason is None and not down:
-        reason = "nothing that sqlmigrate writes undoes it"
+        if not up and not row["python"]:
+            down = NOTHING
+        elif not up:
+            reason = f"{python} is all that it does, and nothing undoes that"
+        else:
+            reason = "nothing that sqlmigrate writes undoes it"
     return Rendered(
-        up=None if row["up"] is None else _plain(row["up"]),
+        up=up,
         rollback=None if reason else down,
-        reason=reason or None,
+        reason=tool_runs.reason(reason) if reason else None,
         by=by,
         remarks=tuple(remarks),
     )

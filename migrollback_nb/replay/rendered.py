@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: What undoes a migration that does nothing to the database: else none before it could be rolled back.
+NOTHING = "DO 'BEGIN END'; -- nothing is to be undone: it changes nothing"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:

@@ -17,6 +17,9 @@ from migrollback_nb.core.html import visible
 #: A line that says nothing of why: brackets, the version of Node.
 _NO_REASON = re.compile(r"[\]\[{}(),;]*$|Node\.js v\d")
 
+#: Where Python has an object in memory, which is another place in each run.
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+(?=>)")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -33,7 +36,12 @@ class Run:
         lines = [line for line in (self.err.strip() or self.out.strip()).splitlines() if line.strip()]
         # Ruby and Java print their message above the trace, Node also its version and brackets below
         said = [line for line in lines if not line[0].isspace() and not _NO_REASON.match(line)] or lines
-        return visible(" ".join(said[-1].split()))[:500] if said else f"exit status {self.status}"
+        return reason(said[-1]) if said else f"exit status {self.status}"
+
+
+def reason(line: str) -> str:
+    """A tool's message, such that it is the same in each run. Pure."""
+    return visible(_ADDRESS.sub("", " ".join(line.split())))[:500]
 
 
 def run(

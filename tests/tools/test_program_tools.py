@@ -150,6 +150,32 @@ def test_alembic_renders_each_revision_and_says_why_not(alembic):
 
 
 @pytest.mark.long
+def test_a_revision_that_changes_nothing_is_undone_by_nothing(alembic, session, database_dsn):
+    alembic.revision("a1_a", None, 'op.execute("CREATE TABLE a ()")', 'op.execute("DROP TABLE a")')
+    alembic.revision("b2_b", "a1", 'op.execute("CREATE TABLE b ()")', 'op.execute("DROP TABLE b")')
+    alembic.revision("c3_c", "a1", 'op.execute("CREATE TABLE c ()")', 'op.execute("DROP TABLE c")')
+    alembic.revision("d4_d", ("b2", "c3"), "pass", "pass")
+    alembic.revision("e5_e", "d4", 'op.execute("CREATE TABLE e ()")', "pass")
+    found = {one.migration_name: one for one in mr.render(alembic.folder, rollbacks=alembic.rollbacks).migrations}
+    assert found["d4_d"].reason is None
+    assert found["e5_e"].reason == "its downgrade does nothing that Alembic writes out"
+    proof = mr.verify(folder_path(alembic.folder, alembic.rollbacks)).set_index("migration_name")
+    assert proof["grade"].to_dict() == {
+        "a1_a": "restores",
+        "b2_b": "restores",
+        "c3_c": "restores",
+        "d4_d": "restores",
+        "e5_e": "no_rollback",
+    }
+    alembic.alembic("upgrade", "d4")
+    with mr.connect(database_dsn, dir=alembic.folder, rollbacks=alembic.rollbacks) as db:
+        db.sync()
+        assert db.rollback("c3_c", confirm="c3_c", chain=True).success
+    assert alembic.heads() == {"b2"}
+    assert (exists(session(), "b"), exists(session(), "c")) == (True, False)
+
+
+@pytest.mark.long
 def test_heads_after_each_rollback_are_those_of_alembic_itself(alembic, session, database_dsn):
     for name, down, needs in (
         ("a1_a", None, None),
@@ -224,6 +250,26 @@ def test_django_renders_both_ways_and_names_what_runs_python(django, session, da
         django.up()
         assert django.applied()[-1] == "shop.0005_e"
         assert set(db.sync().applied_again) == {"shop.0002_b", "shop.0003_c", "shop.0004_d", "shop.0005_e"}
+
+
+@pytest.mark.long
+def test_a_migration_of_django_that_writes_no_sql_is_undone_by_nothing(django, session, database_dsn):
+    django.write(0)
+    first = [("shop", "0001_a")]
+    django.migration("0002_b", first, 'migrations.AlterModelOptions("a", options={"ordering": ["id"]})')
+    django.migration(
+        "0003_c", [("shop", "0002_b")], "migrations.RunPython(lambda apps, e: None, migrations.RunPython.noop)"
+    )
+    django.up()
+    found = {one.migration_name: one for one in mr.render(django.folder, rollbacks=django.rollbacks).migrations}
+    assert found["shop.0002_b"].reason is None
+    assert found["shop.0003_c"].reason == "RunPython in line 6 is all that it does, and nothing undoes that"
+    (django.rollbacks / "shop.0003_c.rollback.sql").write_text("SELECT 1;\n")
+    with mr.connect(database_dsn, dir=django.folder, rollbacks=django.rollbacks) as db:
+        db.sync()
+        assert db.rollback("shop.0001_a", confirm="shop.0001_a", chain=True).success
+    assert django.applied() == []
+    assert not exists(session(), "a")
 
 
 @pytest.fixture

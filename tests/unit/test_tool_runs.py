@@ -34,8 +34,9 @@ ValueError: no way
         (PYTHON, "ValueError: no way"),
         ("  only an indented line\n", "only an indented line"),
         ("", "exit status 1"),
+        ("E: cannot drop Check(<Text object at 0x7faeba30ecd0>, 1)", "E: cannot drop Check(<Text object>, 1)"),
     ],
-    ids=["ruby", "node", "python", "indented", "silent"],
+    ids=["ruby", "node", "python", "indented", "silent", "address"],
 )
 def test_why_it_failed_is_found_above_the_trace(err, why):
     assert Run(status=1, out="", err=err, seconds=0).trouble.endswith(why)

@@ -20,6 +20,7 @@ class Revision:
     down: tuple[str, ...]  #: the ids before it
     needs: tuple[str, ...]  #: what `depends_on` says: ids, or labels of branches
     labels: tuple[str, ...]  #: of the branch that it begins
+    is_empty: bool = False  #: whether both its functions hold nothing, as those of most merges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,19 @@ def _revision(path: Path, _changed: int, _size: int) -> Revision | None:
         down=said["down_revision"],
         needs=said.get("depends_on", ()),
         labels=said.get("branch_labels", ()),
+        is_empty=all(_does_nothing(module, name) for name in ("upgrade", "downgrade")),
+    )
+
+
+def _does_nothing(module: ast.Module, name: str) -> bool:
+    """Whether a function is there and holds nothing but ``pass``, ``return`` and words."""
+    found = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return bool(found) and all(
+        isinstance(one, ast.Pass)
+        or (isinstance(one, ast.Return) and one.value is None)
+        or (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+        for node in found
+        for one in node.body
     )
 
 
