@@ -41,6 +41,19 @@ class Lookups:
             search_path=self._queries.effective_search_path(),
         )
 
+    def ledgers_elsewhere(self, tool: str | None) -> list[str]:
+        """Tables called and made like a tool's ledger (None: Supabase's), quoted, whatever their schema. No write."""
+        rows = self._session.query(
+            "SELECT DISTINCT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS ledger FROM {schema}.deploy_tools()"
+            " t JOIN pg_catalog.pg_class c ON c.relname = pg_catalog.regexp_replace(t.ledger_name, '^.*[.]', '') AND"
+            " c.relkind IN ('r', 'p') AND c.relpersistence <> 't' JOIN pg_catalog.pg_namespace n ON n.oid ="
+            " c.relnamespace CROSS JOIN LATERAL (SELECT pg_catalog.array_agg(a.attname::text) AS names FROM"
+            " pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped) k WHERE t.tool ="
+            " coalesce(%(tool)s::text, 'supabase') AND k.names @> t.has AND NOT k.names && t.has_not ORDER BY 1",
+            tool=tool,
+        )
+        return [row["ledger"] for row in rows]
+
     def registered_by_sync(self) -> int:
         """Of how many migrations applied_at is only when they were registered. Does not write."""
         rows = self._session.query(

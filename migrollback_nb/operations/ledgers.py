@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import Refused
+from migrollback_nb.core.object_names import quote
 from migrollback_nb.operations.interrupts import some
 from migrollback_nb.operations.rejection import applied_of_deploy
 
@@ -46,8 +47,7 @@ def ask_of_new(database: Database, files: Sequence[MigrationFile]) -> LedgerAnsw
         results.FileFailure(
             migration_name=names[0],
             error=f"No ledger of {tool} was found here, so none of its {len(names)} migrations is taken for applied"
-            f" ({some(names)})\nApply them with {how}; or, where its ledger has another name than usual: ALTER"
-            " DATABASE ... SET migrollback.deploy_ledger = 'schema.table'",
+            f" ({some(names)})\nApply them with {how}; or, {_way_to_name(database, tool)}",
         )
         for tool, how in sorted({(file.tool or "", file.applied_by) for file in programs})
         for names in [[file.name for file in programs if file.tool == tool]]
@@ -60,8 +60,7 @@ def ask_of_new(database: Database, files: Sequence[MigrationFile]) -> LedgerAnsw
         names = [file.name for file in taken if file.ledger_tool == tool]
         warnings.append(
             f"No ledger of {tool} was found here: the folder's word was taken that all its files are applied"
-            f" ({some(names)}), and {tool} will not hear of a rollback. Where its ledger has another name than usual:"
-            " ALTER DATABASE ... SET migrollback.deploy_ledger = 'schema.table'"
+            f" ({some(names)}), and {tool} will not hear of a rollback. W{_way_to_name(database, tool)[1:]}"
         )
     not_applied = {name for names in by_ledger.values() for name in names}
     # a file in our own format that Supabase's ledger knows is Supabase's from now on: its ledger counts even when it
@@ -73,6 +72,21 @@ def ask_of_new(database: Database, files: Sequence[MigrationFile]) -> LedgerAnsw
     )
     return LedgerAnswers(
         files=kept, not_applied=tuple(sorted(not_applied)), warnings=tuple(warnings), failed=tuple(failed)
+    )
+
+
+def _way_to_name(database: Database, tool: str) -> str:
+    """How to say which table is a tool's ledger: one that looks so, where such is in another schema. Does not write."""
+    found = database.lookups.ledgers_elsewhere(tool)
+    if not found:
+        return (
+            "where its ledger has another name than usual: ALTER DATABASE ... SET migrollback.deploy_ledger ="
+            " 'schema.table'"
+        )
+    name = quote(database.target.database)
+    return (
+        f"where {some(found)} is its ledger: ALTER DATABASE {name} SET migrollback.deploy_ledger = '{found[0]}', then"
+        " the same once more"
     )
 
 

@@ -60,6 +60,29 @@ def test_a_folder_alone_is_less_sure(db, write_migration):
     assert any("No ledger of dbmate" in one for one in found.contradictions)
 
 
+def test_a_ledger_in_another_schema_is_named_with_what_to_do(db, write_migration, session):
+    db.database.connection.execute(
+        'CREATE SCHEMA "Ops"; CREATE TABLE "Ops".schema_migrations (version text PRIMARY KEY);'
+        " INSERT INTO \"Ops\".schema_migrations VALUES ('1'); CREATE TABLE a ();"
+        " CREATE SCHEMA other; CREATE TABLE other.schema_migrations (version bigint, dirty boolean)"
+    )
+    for name in ("1_a", "2_b"):
+        write_migration(name, f"-- migrate:up\nCREATE TABLE {name[-1]} ();\n-- migrate:down\nDROP TABLE {name[-1]};\n")
+    (said,) = [one for one in db.adopt(dry_run=True).contradictions if "No ledger of dbmate" in one]
+    way = said.partition('Where "Ops".schema_migrations is its ledger: ')[2].partition(", then")[0]
+    assert way.startswith("ALTER DATABASE ")
+    session().execute(way)
+    db.database.session.reconnect_patiently()
+    found = db.adopt()
+    assert (found.tools[0].ledger, found.to_register, found.not_applied) == (
+        '"Ops".schema_migrations',
+        ("1_a",),
+        ("2_b",),
+    )
+    assert db.rollback("1_a", confirm="1_a").success
+    assert value(db.database.connection, 'SELECT count(*) FROM "Ops".schema_migrations') == 0
+
+
 def test_our_own_format_without_a_ledger_is_not_sure(db, write):
     write("001_a", "CREATE TABLE a ();")
     found = db.adopt(dry_run=True)
