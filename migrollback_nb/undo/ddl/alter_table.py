@@ -266,6 +266,8 @@ def _index(schemas: Schemas, identity: str, was: Definition, now: Definition) ->
         if same and _INDEX_OPTIONS.sub("", was["def"]) == _INDEX_OPTIONS.sub("", now["def"]):
             changes = option_changes(_index_options(was), _index_options(now))
             found = [Step(sql=f"ALTER INDEX {identity} {text}") for text in changes]
+        elif same and _constraint_changes(schemas, identity, was):
+            found = []  # with its constraint, which is dropped and created
         elif was.get("constraint"):
             return [by_hand("index", identity, "was changed")]
         else:
@@ -275,6 +277,13 @@ def _index(schemas: Schemas, identity: str, was: Definition, now: Definition) ->
     else:
         found = []
     return found + _index_settings(schemas, identity, was, now)
+
+
+def _constraint_changes(schemas: Schemas, identity: str, index: Definition) -> bool:
+    """Whether the constraint that an index stands for is another one too."""
+    of_it = f"{index['on']} {split_last(identity)[1]}"
+    was, now = (side.get("constraint", {}).get(of_it) for side in (schemas.old, schemas.new))
+    return was is not None and now is not None and was["def"] != now["def"]
 
 
 def _index_settings(schemas: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
