@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from migrollback_nb.files.preludes import without_own_options
 
 _COPY = re.compile(r"^COPY (.+?) \((.*)\) FROM stdin;$")
 #: What 'now'::timestamp becomes in a view: it differs whenever the view is created again.
 _CREATED_AT = re.compile(r"'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+(\+\d\d)?'(?=::timestamp)")
+#: PostgreSQL 18 gives each NOT NULL a name, which no one has chosen and no rollback brings back.
+_NOT_NULL = re.compile(r"CONSTRAINT \S+_not_null\d* NOT NULL")
 _SEQUENCE = re.compile(r"^SELECT pg_catalog\.setval\('(.+?)', (\d+), (true|false)\);$")
 
 
@@ -30,6 +35,10 @@ class Dump:
         """Tables of this dump whose rows the other has not alike."""
         return sorted(table for table, rows in self.rows.items() if rows and other.rows.get(table, ()) != rows)
 
+    def rows_lost(self, other: Dump) -> list[str]:
+        """Tables of this dump that hold a row which the other has not alike, whatever the other has besides."""
+        return sorted(table for table, rows in self.rows.items() if Counter(rows) - Counter(other.rows.get(table, ())))
+
     def rows_added(self, other: Dump) -> list[str]:
         """Tables in which the other has rows and this one none."""
         return sorted(table for table, rows in other.rows.items() if rows and not self.rows.get(table))
@@ -46,7 +55,7 @@ def take(programs: Path, dsn: str, *, without: str) -> Dump:
     if done.returncode and "restrict-key" in done.stderr:
         done = subprocess.run(command[:-2], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return read(done.stdout)
+    return read(without_own_options(done.stdout))
 
 
 def read(text: str) -> Dump:
@@ -79,6 +88,6 @@ def read(text: str) -> Dump:
 def _statement(lines: list[str]) -> str:
     """A statement with its inner lines in order of name: a column that is added again comes last."""
     if lines and lines[0].startswith(("CREATE TABLE", "CREATE FOREIGN TABLE", "CREATE UNLOGGED TABLE")):
-        head, rest = lines[0], sorted(line.strip().removesuffix(",") for line in lines[1:])
+        head, rest = lines[0], sorted(_NOT_NULL.sub("NOT NULL", line.strip().removesuffix(",")) for line in lines[1:])
         return "\n".join((head, *rest))
     return _CREATED_AT.sub("'<when it was created>'", "\n".join(lines))
