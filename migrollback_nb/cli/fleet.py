@@ -179,24 +179,23 @@ def _check(call: Call) -> Any:
 
 
 def _rollback(call: Call) -> Any:
+    from migrollback_nb.fleet.fleet import request_of
+
     args, fleet = call.args, fleet_of(call)
     options = _options(call)
     if args.dry_run:
         return fleet.plan(*args.names, **options)
-    plan = fleet.plan(*args.names, **options)
+    preview: FleetPlan | str | None = args.preview
     if args.confirm is None:
         if not call.stdin.isatty():
+            wanted = request_of("rollback", args.names, options).confirmed_by
             raise ConfirmationRequired(
-                "It was not confirmed", hint=f"Look with --dry-run, then confirm with --confirm {plan.confirm}."
+                "It was not confirmed", hint=f"Look with --dry-run, then confirm with --confirm {wanted}."
             )
+        plan = fleet.plan(*args.names, **options)
         _ask(call, plan)
-    return fleet.rollback(
-        *args.names,
-        confirm=args.confirm,
-        preview=args.preview if args.preview is not None else plan,
-        **_carried(call),
-        **options,
-    )
+        preview = preview or plan
+    return fleet.rollback(*args.names, confirm=args.confirm, preview=preview, **_carried(call), **options)
 
 
 def _apply(call: Call) -> Any:

@@ -190,7 +190,13 @@ class Commands:
         )[0]
 
     def snapshot(
-        self, name: str, description: str | None, *, moment: str | None = None, migrations: Sequence[str] = ()
+        self,
+        name: str,
+        description: str | None,
+        *,
+        moment: str | None = None,
+        migrations: Sequence[str] = (),
+        then: Sequence[str] = (),
     ) -> str:
         """Store the schema as it stands. Writes. Returns the snapshot's id.
 
@@ -205,6 +211,8 @@ class Commands:
             changed since the last snapshot.
         migrations : sequence of str
             The migrations of that command.
+        then : sequence of str
+            Those that are applied next, which it is before, too.
         """
 
         def take() -> str:
@@ -214,6 +222,7 @@ class Commands:
                 description=description,
                 moment=moment,
                 migrations=list(migrations) or None,
+                next_migrations=list(then) or None,
             )
             return str(found)
 
@@ -235,11 +244,14 @@ class Commands:
                 ) from lost
             return cast(str, details["snapshot"])
 
-    def snapshot_around(self, moment: str, names: Sequence[str]) -> str:
-        """Store the schema around a command with these migrations. Writes, unless nothing has changed. Its id."""
+    def snapshot_around(self, moment: str, names: Sequence[str], then: Sequence[str] = ()) -> str:
+        """Store the schema around a command with these migrations. Writes, unless nothing has changed. Its id.
+
+        `then`: what is applied next, which it is before, too.
+        """
         if self._session.rights.through_gate and moment == "before rollback":
             return self._gate.snapshot(names) or ""
-        return self.snapshot(names[-1], None, moment=moment, migrations=names)
+        return self.snapshot(names[-1], None, moment=moment, migrations=names, then=then)
 
     def snapshot_after_sync(self, names: Sequence[str]) -> None:
         """Store the schema at the end of a sync that registered these. Writes, unless nothing has changed."""

@@ -15,7 +15,7 @@ from migrollback_nb.database.connection import without_password
 from migrollback_nb.fleet import engine, targets
 from migrollback_nb.fleet.journal import Journal, checked_id, open_journal
 from migrollback_nb.fleet.plan import FleetPlan, PlannedTarget, plan_apply, plan_rollback, waves_of
-from migrollback_nb.fleet.questions import PATIENCE, FleetQuestions
+from migrollback_nb.fleet.questions import FleetQuestions
 from migrollback_nb.fleet.request import Request, numbers
 from migrollback_nb.fleet.results import FleetResult
 from migrollback_nb.fleet.run import Report, Run, carry_here
@@ -142,11 +142,11 @@ class Fleet(FleetQuestions):
         FleetPlan
             ``rows``, ``fingerprint`` (for ``rollback(preview=)``), ``confirm``, ``waves``, ``to_frame()``.
         """
-        return self._plan(_request("rollback", names, options))
+        return self._plan(request_of("rollback", names, options))
 
     def plan_apply(self, *names: str | Sequence[str], **options: Any) -> FleetPlan:
         """What an apply would do in each target, under one fingerprint. Does not write."""
-        return self._plan(_request("apply", names, options))
+        return self._plan(request_of("apply", names, options))
 
     def _plan(self, request: Request) -> FleetPlan:
         of_one = plan_apply if request.command == "apply" else plan_rollback
@@ -160,11 +160,10 @@ class Fleet(FleetQuestions):
                 return PlannedTarget.from_error(target.name, error)
 
         def late(target: FleetTarget) -> PlannedTarget:
-            return PlannedTarget(
-                target=target.name, status="late", outcome="failed", headline=f"No answer within {PATIENCE:g} s"
-            )
+            headline = f"No answer within {self.patience:g} s"
+            return PlannedTarget(target=target.name, status="late", outcome="failed", headline=headline)
 
-        rows = tuple(engine.each(self.targets, one, parallel=request.parallel, patience=PATIENCE, late=late))
+        rows = tuple(engine.each(self.targets, one, parallel=request.parallel, patience=self.patience, late=late))
         canaries = [target.name for target in self.targets if target.is_canary]
         waves = waves_of(rows, canaries, canary=request.canary, waves=request.waves)
         return FleetPlan(command=request.command, rows=rows, confirm=request.confirmed_by, waves=waves)
@@ -226,7 +225,7 @@ class Fleet(FleetQuestions):
         UsageError, ConfirmationRequired, Refused
             No target was changed.
         """
-        request = _request("rollback", names, options)
+        request = request_of("rollback", names, options)
         kept = _Kept(engine=engine, state=state, run_id=run_id)
         return self._begin(request, confirm, preview, kept, begun=begun, progress=progress, stop=stop)
 
@@ -247,7 +246,7 @@ class Fleet(FleetQuestions):
 
         As `rollback`; an apply needs no confirmation. Names are of the folder, by default all that are pending.
         """
-        request = _request("apply", names, options)
+        request = request_of("apply", names, options)
         confirmed = request.confirmed_by if confirm is None else confirm
         kept = _Kept(engine=engine, state=state, run_id=run_id)
         return self._begin(request, confirmed, preview, kept, begun=begun, progress=progress, stop=stop)
@@ -375,7 +374,7 @@ def _targets_of(given: Any) -> tuple[FleetTarget, ...]:
     return targets.targets_of(given)
 
 
-def _request(command: str, names: Sequence[str | Sequence[str]], options: Mapping[str, Any]) -> Request:
+def request_of(command: str, names: Sequence[str | Sequence[str]], options: Mapping[str, Any]) -> Request:
     """What is asked, by names and options.
 
     Raises

@@ -11,7 +11,7 @@ from migrollback_nb.core.errors import MigrollbackError
 from migrollback_nb.fleet import engine
 from migrollback_nb.fleet.frames import frame, joined
 from migrollback_nb.fleet.plan import one_line_of, status_of
-from migrollback_nb.fleet.status import COLUMNS, status_rows
+from migrollback_nb.fleet.status import COLUMNS, migrations_of, status_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CHECK_COLUMNS = ("can_rollback", "reason", "verdict", "headline", "dependent_migrations")
 Answer = tuple[str, str, str, Any]
-#: Seconds after which a target is late with its answer.
+#: Seconds after which a target is late with its answer, unless the fleet says otherwise.
 PATIENCE = 60.0
 
 
@@ -55,6 +55,8 @@ class FleetQuestions:
     ) -> None:
         self.targets = tuple(targets)
         self.parallel = parallel
+        #: Seconds after which a target is late with its answer, and its place goes to the next.
+        self.patience = PATIENCE
         self._how: dict[str, Any] = {"dir": dir, "schema": schema, "timeouts": timeouts}
         self._interface = interface
 
@@ -80,16 +82,17 @@ class FleetQuestions:
         hint = close_to(name, [one.name for one in self.targets])
         raise UsageError(f"No target is called {name}", hint=hint or "Fleet.targets has them.")
 
-    def ask(self, question: Callable[[Migrations], Any], *, patience: float = PATIENCE) -> list[Answer]:
+    def ask(self, question: Callable[[Migrations], Any], *, patience: float | None = None) -> list[Answer]:
         """The answer of each target: (target, status, message, what the question gave or None). Does not write itself.
 
         Parameters
         ----------
         question : callable
             Called with a `Migrations` of each target, in a thread of its own.
-        patience : float
-            Seconds after which a target's status is ``late``.
+        patience : float, optional
+            Seconds after which a target's status is ``late``; by default the fleet's `patience`.
         """
+        seconds = self.patience if patience is None else patience
 
         def one(target: FleetTarget) -> Answer:
             try:
@@ -99,9 +102,9 @@ class FleetQuestions:
                 return target.name, status_of(error), one_line_of(error), None
 
         def late(target: FleetTarget) -> Answer:
-            return target.name, "late", f"No answer within {patience:g} s", None
+            return target.name, "late", f"No answer within {seconds:g} s", None
 
-        return engine.each(self.targets, one, parallel=self.parallel, patience=patience, late=late)
+        return engine.each(self.targets, one, parallel=self.parallel, patience=seconds, late=late)
 
     def ask_rows(
         self, question: Callable[[Migrations], Sequence[Mapping[str, Any]]], columns: Sequence[str]
@@ -133,8 +136,7 @@ class FleetQuestions:
 
     def status_rows(self) -> Sequence[Mapping[str, Any]]:
         """The rows of `status`, without pandas. Does not write."""
-        schema = self._how["schema"] or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
-        return status_rows(self.targets, schema=schema, parallel=self.parallel, patience=PATIENCE)
+        return status_rows(self.targets, **self._asked)
 
     def list(self, select: str | Sequence[str] | None = None) -> pd.DataFrame:
         """The applied migrations of all targets, as `Migrations.list`. Does not write."""
@@ -247,15 +249,20 @@ class FleetQuestions:
         """
         first: dict[str, Any] = {}
         cells: dict[str, dict[str, str]] = {}
-        for target, _, _, rows in self.ask(lambda db: db.history_rows()):
-            cells[target] = {row["migration_name"]: row["status"] for row in rows or ()}
-            for row in rows or ():
-                applied = row.get("first_applied_at") or row.get("applied_at")
-                known = first.get(row["migration_name"])
+        for row in migrations_of(self.targets, **self._asked):
+            found = row.get("migrations", {})
+            cells[row["target"]] = {name: status for name, (status, _) in found.items()}
+            for name, (_, applied) in found.items():
+                known = first.setdefault(name, applied)
                 if known is None or (applied is not None and applied < known):
-                    first[row["migration_name"]] = applied
+                    first[name] = applied
         order = sorted(first, key=lambda name: (first[name] is None, first[name] or 0, name))
         return order, cells
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        schema = self._how["schema"] or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
+        return {"schema": schema, "parallel": self.parallel, "patience": self.patience}
 
 
 def _objects(db: Migrations) -> dict[tuple[str, str], str]:

@@ -1,9 +1,9 @@
-"""How each target of a fleet stands, in one round trip each over asynchronous connections. Does not write."""
+"""How each target and its migrations stand, in one round trip each over asynchronous connections. Does not write."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -46,17 +46,78 @@ SELECT pg_catalog.count(*) FILTER (WHERE h.status = 'applied' AND NOT h.system) 
 """
 
 
-def status_rows(targets: Sequence[FleetTarget], *, schema: str, parallel: int, patience: float) -> list[dict[str, Any]]:
+#: Each migration and its status, in the order of its first application there; and the system's versions, as above.
+_MIGRATIONS: LiteralString = """
+SELECT h.migration_name, h.status, coalesce(f.occurred_at, h.applied_at) AS first_applied_at,
+       CASE WHEN h.system AND h.status <> 'rolled_back'
+            THEN coalesce(h.metadata ->> 'system_version', '0.1.0') END AS version, h.system
+  FROM (SELECT a.*, coalesce(a.metadata ->> 'system' = 'true', false) AS system
+          FROM {schema}.migration_history a) h
+  LEFT JOIN LATERAL (SELECT e.occurred_at FROM {schema}.migration_events e
+                      WHERE e.migration_name = h.migration_name AND e.event IN ('applied', 'registered')
+                      ORDER BY e.event_number LIMIT 1) f ON true
+ ORDER BY 3, 1
+"""
+
+Rows = list[dict[str, Any]]
+
+
+def status_rows(targets: Sequence[FleetTarget], *, schema: str, parallel: int, patience: float) -> Rows:
     """One row for each target: target, status, message, and `COLUMNS` where it answered. Does not write."""
 
-    async def ask_all() -> list[dict[str, Any]]:
+    def read(rows: Rows) -> Mapping[str, Any]:
+        (counts,) = rows
+        InstalledSystem.from_rows(counts.pop("systems")).refuse_other_version()
+        return counts
+
+    return _ask_each(targets, _QUERY, read, schema=schema, parallel=parallel, patience=patience)
+
+
+def migrations_of(targets: Sequence[FleetTarget], *, schema: str, parallel: int, patience: float) -> Rows:
+    """One row for each target: target, status, message, and `migrations` where it answered. Does not write.
+
+    ``migrations``: name -> (status, when it was first applied there), in this order.
+    """
+    known: dict[str, str] = {}  # of a thousand targets each has the same names
+
+    def read(rows: Rows) -> Mapping[str, Any]:
+        system = [row for row in rows if row["system"]]
+        InstalledSystem.from_rows([row for row in system if row["version"] is not None]).refuse_other_version()
+        return {
+            "migrations": {
+                known.setdefault(row["migration_name"], row["migration_name"]): (
+                    known.setdefault(row["status"], row["status"]),
+                    row["first_applied_at"],
+                )
+                for row in rows
+                if not row["system"]
+            }
+        }
+
+    return _ask_each(targets, _MIGRATIONS, read, schema=schema, parallel=parallel, patience=patience)
+
+
+def _ask_each(
+    targets: Sequence[FleetTarget],
+    query: LiteralString,
+    read: Callable[[Rows], Mapping[str, Any]],
+    *,
+    schema: str,
+    parallel: int,
+    patience: float,
+) -> Rows:
+    """One row for each target: target, status, message, and what is read of its answer. Does not write."""
+
+    async def ask_all() -> Rows:
         places = asyncio.Semaphore(max(1, parallel))
 
         async def ask(target: FleetTarget) -> dict[str, Any]:
             async with places:
                 head: dict[str, Any] = {"target": target.name, "status": "answered", "message": None}
                 try:
-                    return head | await asyncio.wait_for(_one(target, target.schema or schema), patience)
+                    message = _message(query, target.schema or schema)
+                    rows = await asyncio.wait_for(_one(target, message, target.schema or schema), patience)
+                    return {**head, **read(rows)}
                 except MigrollbackError as error:
                     return head | {"status": status_of(error), "message": one_line_of(error)}
                 except TimeoutError:
@@ -68,14 +129,13 @@ def status_rows(targets: Sequence[FleetTarget], *, schema: str, parallel: int, p
 
 
 @cache
-def _message(schema: str) -> bytes:
+def _message(query: LiteralString, schema: str) -> bytes:
     """What is sent to a target whose rollback system is in this schema; pure."""
     path = b"BEGIN READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp"
-    query = sql.SQL(_QUERY).format(schema=sql.Identifier(schema)).as_bytes(None)
-    return b"; ".join((path, query, b"COMMIT"))
+    return b"; ".join((path, sql.SQL(query).format(schema=sql.Identifier(schema)).as_bytes(None), b"COMMIT"))
 
 
-async def _one(target: FleetTarget, schema: str) -> dict[str, Any]:
+async def _one(target: FleetTarget, message: bytes, schema: str) -> Rows:
     dsn, where = target.where()
     if dsn == "embedded" or dsn.startswith("embedded/"):
         from migrollback_nb.servers import embedded
@@ -89,13 +149,10 @@ async def _one(target: FleetTarget, schema: str) -> dict[str, Any]:
     async with connection:
         try:
             cursor = connection.cursor(row_factory=dict_row)
-            await cursor.execute(_message(schema), prepare=False)
-            found = []
-            while True:
-                if cursor.description is not None:
-                    found.append(await cursor.fetchall())
-                if not cursor.nextset():
-                    break
+            await cursor.execute(message, prepare=False)
+            while cursor.description is None:
+                cursor.nextset()
+            return await cursor.fetchall()
         except psycopg.Error as error:
             if error.sqlstate in SQLSTATES:
                 database = connection.info.dbname
@@ -104,6 +161,3 @@ async def _one(target: FleetTarget, schema: str) -> dict[str, Any]:
                     hint="Run migrollback install there.",
                 ) from error
             raise from_sqlstate(error.sqlstate, error.diag.message_primary or "unknown error") from error
-        ((counts,),) = found
-        InstalledSystem.from_rows(counts.pop("systems")).refuse_other_version()
-        return counts

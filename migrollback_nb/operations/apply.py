@@ -269,11 +269,14 @@ def _apply_runs(
     warnings: tuple[str, ...] = ()
     all_names = [file.name for run in runs for file in run]
     done = 0
-    for run in runs:
+    is_taken = False  # the snapshot before the next run, with that after the one that has ended
+    for place, run in enumerate(runs):
         names_of_run = [file.name for file in run]
+        then: list[str] = []
         try:
-            if snapshots != "none":
+            if snapshots != "none" and not is_taken:
                 warnings += around.take(database, "before apply", names_of_run)[1]
+            is_taken = False
             try:
                 for file in run:
                     if progress is not None:
@@ -281,10 +284,13 @@ def _apply_runs(
                     remarks = _apply_one(database, file, ahead.record(file), archiving=archiving)
                     done += 1
                     warnings += (*file.remarks, *remarks)
+                then = [file.name for file in runs[place + 1]] if place + 1 < len(runs) else []
             finally:
                 # also after a failure: those before it are applied
                 if snapshots != "none" and not database.connection.closed:
-                    warnings += around.take(database, "after apply", names_of_run)[1]
+                    snapshot, remarks = around.take(database, "after apply", names_of_run, then=then)
+                    warnings += remarks
+                    is_taken = bool(then) and snapshot is not None
         except MigrollbackError as error:
             if done:
                 error.done = tuple(all_names[:done])

@@ -48,8 +48,12 @@ def check_choice(snapshots: str) -> None:
         raise UsageError(f"There are no snapshots {snapshots!r}", hint="Use ends, each or none.")
 
 
-def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+def take(
+    database: Database, moment: Moment, names: Sequence[str], *, then: Sequence[str] = ()
+) -> tuple[str | None, tuple[str, ...]]:
     """Take a snapshot around a command with these migrations. Writes it, unless nothing has changed since the last.
+
+    `then`: what is applied next, which it is before, too.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str 
         Before a command, when it was cancelled or the connection was lost.
     """
     try:
-        return _snapshot(database, moment, names), ()
+        return _snapshot(database, moment, names, then), ()
     except ConnectionFailed as error:
         if moment.startswith("before"):
             raise
@@ -75,15 +79,15 @@ def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str 
         return None, (f"No snapshot was taken {moment}: {error.message}",)
 
 
-def _snapshot(database: Database, moment: Moment, names: Sequence[str]) -> str:
+def _snapshot(database: Database, moment: Moment, names: Sequence[str], then: Sequence[str]) -> str:
     """The snapshot's id. What is committed does not wait for a server that has gone: a new connection is tried once."""
     try:
-        return database.commands.snapshot_around(moment, names)
+        return database.commands.snapshot_around(moment, names, then)
     except ConnectionFailed:
         if moment.startswith("before"):
             raise
         database.session.reconnect()
-        return database.commands.snapshot_around(moment, names)
+        return database.commands.snapshot_around(moment, names, then)
 
 
 def after_sync(database: Database, names: Sequence[str]) -> tuple[str, ...]:

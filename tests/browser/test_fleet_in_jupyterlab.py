@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pg_servers import with_history
 
 expect: Any = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright").expect
 expect.set_options(timeout=60_000)
@@ -71,3 +73,33 @@ def test_a_thousand_targets_are_usable_by_keyboard(lab: Laboratory) -> None:
         lab.page.keyboard.press(key)
     expect(grid.locator(".migrollback-fleet-title[aria-selected=true]")).to_contain_text("299_migration")
     lab.shoot("fleet_thousand")
+
+
+@pytest.mark.long
+def test_a_thousand_databases_of_400_migrations_are_usable(lab: Laboratory, first_server: Server) -> None:
+    """A thousand targets that answer; one database answers for all of them, each over a connection of its own."""
+    name = first_server.create_database(template=with_history(first_server))
+    lab.theme("Light")
+    lab.notebook(
+        f"import migrollback_nb as mr\ndsn = {first_server.dsn(name)!r}\n"
+        "fleet = mr.Fleet([{'name': f'tenant-{n:04}', 'dsn': dsn} for n in range(1000)])",
+        "panel = mr.panels.FleetPanel(fleet)\npanel",
+    )
+    grid = lab.output.get_by_role("grid", name="Targets and migrations")
+    expect(grid).to_have_attribute("aria-rowcount", "1001")
+    expect(grid.get_by_role("rowheader").first).to_contain_text("tenant-0000")
+    assert grid.get_by_role("rowheader").count() < 60, "the page holds those in view"
+    began = time.monotonic()
+    lab.field("Targets").fill("tenant-0999")
+    expect(grid).to_have_attribute("aria-rowcount", "2")
+    expect(grid.get_by_role("rowheader").first).to_contain_text("tenant-0999")
+    lab.field("Targets").fill("")
+    expect(grid).to_have_attribute("aria-rowcount", "1001")
+    grid.focus()
+    for key in ("PageDown", "PageDown", "End", "Enter"):
+        lab.page.keyboard.press(key)
+    expect(grid.locator(".migrollback-fleet-title[aria-selected=true]")).to_have_count(1)
+    expect(lab.button("Plan")).to_be_enabled()
+    assert time.monotonic() - began < 10, "filtering, scrolling and choosing"
+    lab.shoot("fleet_of_a_thousand")
+    first_server.drop_database(name)

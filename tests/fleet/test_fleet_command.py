@@ -52,6 +52,9 @@ def test_exit_statuses(databases, common, run):
     code, out, _ = run("rollback", NAME, *common, "--confirm", NAME, "--format", "json")
     failed = json.loads(out)
     assert (code, failed["counts"]["failed"]) == (1, 1)
+    assert run("rollback", NAME, *common, "--confirm", NAME, "--preview", "3f1c")[0] == 3, "it is another plan"
+    code, out, _ = run("apply", *common, "--dry-run", "--format", "json")
+    assert (code, {row["headline"] for row in json.loads(out)["rows"]}) == (0, {"Nothing is pending"})
     assert run("rollback", "003_none", *common, "--confirm", "003_none")[0] == 3
     assert run("rollback", *common)[0] == 2, "no migration is named"
     assert run("rollback", NAME)[0] == 2, "no target is named"

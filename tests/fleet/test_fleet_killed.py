@@ -1,6 +1,6 @@
 """A run whose process is killed at a random place, and taken up again: none twice, none lost, none unknown.
 
-With either engine; with dbos, by two workers of which one dies. Seeds are printed.
+With either engine; with dbos, by two workers of which one dies. A hundred times in the long run; seeds are printed.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def test_a_run_that_is_killed_is_taken_up_again(databases, start):
 
 @pytest.mark.long
 @pytest.mark.parametrize("databases", [8], indirect=True)
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(40))
 @pytest.mark.parametrize("engine", ["asyncio", "dbos"])
 def test_wherever_it_is_killed(databases, start, seed, engine, empty_dsn):
     words = ("--engine", engine, "--state", empty_dsn)
@@ -91,14 +91,15 @@ def test_wherever_it_is_killed(databases, start, seed, engine, empty_dsn):
 
 @pytest.mark.long
 @pytest.mark.parametrize("databases", [12], indirect=True)
+@pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("dies", ["the leader", "the other"])
-def test_of_two_workers_one_dies(databases, start, dies, empty_dsn):
+def test_of_two_workers_one_dies(databases, start, dies, seed, empty_dsn):
     words = ("--engine", "dbos", "--state", empty_dsn)
     run_id = str(uuid.uuid4())
     leader = start("rollback", NAME, "--confirm", NAME, "--waves", "4,4", "--parallel", "2", "--run-id", run_id, *words)
     begun(leader)
     other = start("resume", run_id, *words)
-    time.sleep(2)
+    time.sleep(random.Random(seed).uniform(0, 4))
     victim, survivor = (leader, other) if dies == "the leader" else (other, leader)
     os.killpg(victim.pid, signal.SIGKILL)
     assert ended(survivor)["counts"] == {"done": 12}

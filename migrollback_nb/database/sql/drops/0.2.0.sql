@@ -11,6 +11,11 @@ DROP FUNCTION IF EXISTS migrollback_schema.execute_migration_rollback(
     text, boolean, text, text, uuid, text, text, text, text, jsonb);
 DROP FUNCTION IF EXISTS migrollback_schema.execute_migration_rollbacks(
     text[], boolean, text, text, uuid, text, text, text, boolean, text, jsonb);
+-- one look at the schema between two migrations
+DROP FUNCTION IF EXISTS migrollback_schema.create_migration_snapshot(text, text, text, text[], text);
+-- what was written is looked for where the SQL may have written it
+DROP FUNCTION IF EXISTS migrollback_schema.migration_catalog_writes(oid, bigint[]);
+DROP FUNCTION IF EXISTS migrollback_schema.record_migration_objects(text, oid, bigint[], jsonb);
 -- a rehearsal is bounded by max_stall_ms, and found by watch
 DROP FUNCTION IF EXISTS migrollback_schema.rehearse_migration_rollback(text, boolean, text, int, text);
 DROP FUNCTION IF EXISTS migrollback_schema.rehearse_migration_rollbacks(

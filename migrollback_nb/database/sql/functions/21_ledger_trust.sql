@@ -157,7 +157,9 @@ COMMENT ON FUNCTION migrollback_schema.untrusted_ledger_reason(text, regclass) I
 CREATE OR REPLACE FUNCTION migrollback_schema.deploy_ledger(tool text, search_path text)
 RETURNS TABLE (ledger regclass, known_by text, newest_only boolean, newest text, unfinished text, applied text,
                record text, forget text, untrusted text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    -- planned anew for each name it takes ten times as long
+    SET plan_cache_mode = force_generic_plan AS $function$
 DECLARE
     d       record;
     candidate regclass;

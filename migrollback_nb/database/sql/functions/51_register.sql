@@ -51,10 +51,8 @@ BEGIN
         RAISE EXCEPTION 'migration % depends on itself', name
             USING ERRCODE = 'MR004', HINT = 'Take its own name out of "-- Depends on:".';
     END IF;
-    SELECT array_agg(d.name ORDER BY d.name) INTO missing FROM unnest(depends_on) AS d (name)
-     WHERE NOT EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = d.name
-                       AND h.status <> 'rolled_back');
-    IF missing IS NOT NULL THEN
+    missing := migrollback_schema.migrations_not_applied(depends_on);
+    IF cardinality(missing) > 0 THEN
         RAISE EXCEPTION 'migration % depends on migrations that are not registered, or rolled back: %', name,
             array_to_string(missing, ', ')
             USING ERRCODE = 'MR003', DETAIL = array_to_json(missing),

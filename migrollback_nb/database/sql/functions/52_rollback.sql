@@ -223,7 +223,7 @@ BEGIN
                         PERFORM migrollback_schema.set_archive_event(archive, migration);
                         IF snapshot_each AND migration <> names[cardinality(names)] THEN
                             PERFORM migrollback_schema.create_migration_snapshot(migration, NULL::text,
-                                'after rollback', ARRAY[migration], client);
+                                'after rollback', ARRAY[migration], client, NULL::text[]);
                         END IF;
                     END IF;
                 END LOOP;

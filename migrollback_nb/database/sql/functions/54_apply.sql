@@ -2,6 +2,18 @@
 -- Applying a migration: its SQL, its record and its event, whole or not at all.
 -- ---------------------------------------------------------------------------------------------------
 
+CREATE OR REPLACE FUNCTION migrollback_schema.migrations_not_applied(names text[]) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    -- a plan for each array takes longer than looking a few names up
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $function$
+BEGIN
+    RETURN ARRAY(SELECT d.name FROM unnest(names) AS d (name)
+                  WHERE NOT EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = d.name
+                                    AND h.status <> 'rolled_back') ORDER BY d.name);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migrations_not_applied(text[]) IS
+    'Of these names those that are not registered, or rolled back, in order. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.apply_migration(
     name text, version text, statements text[], rollback_sql text DEFAULT NULL, checksum text DEFAULT NULL,
     depends_on text[] DEFAULT '{}', metadata jsonb DEFAULT '{}', attempt_id uuid DEFAULT NULL,
@@ -19,6 +31,7 @@ DECLARE
     archive bigint;                     -- what is kept of that
     is_whole boolean := false;          -- it came to its end, and nothing of it was undone
     path_touched boolean := false;
+    may_grant constant boolean := migrollback_schema.statements_may_grant(statements);
 BEGIN
     PERFORM migrollback_schema.lock_migrations();
     IF EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = apply_migration.name
@@ -26,10 +39,8 @@ BEGIN
         RETURN QUERY SELECT false, 'Already applied'::text;
         RETURN;
     END IF;
-    SELECT array_agg(d.name ORDER BY d.name) INTO missing FROM unnest(depends_on) AS d (name)
-     WHERE NOT EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = d.name
-                       AND h.status <> 'rolled_back');
-    IF missing IS NOT NULL THEN
+    missing := migrollback_schema.migrations_not_applied(depends_on);
+    IF cardinality(missing) > 0 THEN
         RETURN QUERY SELECT false, 'Depends on migrations that are not applied: ' || array_to_string(missing, ', ');
         RETURN;
     END IF;
@@ -56,7 +67,8 @@ BEGIN
         END IF;
         outcome := outcome || jsonb_strip_nulls(jsonb_build_object('archive', migrollback_schema.end_archive(archive)));
         IF cardinality(statements) > 0 THEN
-            PERFORM migrollback_schema.record_migration_objects(name, before.since, before.counts, before.written);
+            PERFORM migrollback_schema.record_migration_objects(
+                name, before.since, before.counts, before.written, may_grant);
         END IF;
         PERFORM migrollback_schema.save_migration(name, version, rollback_sql, checksum, depends_on,
             jsonb_build_object('search_path', apply_migration.search_path) || metadata);

@@ -6,8 +6,9 @@ CREATE OR REPLACE FUNCTION migrollback_schema.count_destroyed_values(
     destroys jsonb, statements text[] DEFAULT '{}',
     search_path text DEFAULT migrollback_schema.effective_search_path())
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
-    -- a few rows of large catalogs
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
+    -- a few rows of large catalogs; planned once
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET plan_cache_mode = force_generic_plan AS $function$
 DECLARE
     is_parsed constant boolean := coalesce(migrollback_schema.is_destroyed_list(destroys -> 'values'), false);
     calls     text[] := CASE WHEN is_parsed AND jsonb_typeof(destroys -> 'calls') = 'array'
@@ -207,8 +208,12 @@ BEGIN
         our_tables := migrollback_schema.migration_system_tables();
         written := written - our_tables::text[];
     END IF;
-    known := (SELECT coalesce(jsonb_agg(to_jsonb(t)), '[]')
-                FROM migrollback_schema.destroyed_by_text(before, written) t);
+    known := CASE WHEN before -> 'targets' = '[]' THEN '[]'
+                  ELSE (SELECT coalesce(jsonb_agg(to_jsonb(t)), '[]')
+                          FROM migrollback_schema.destroyed_by_text(before, written) t) END;
+    IF known = '[]' AND written = '{}' AND jsonb_typeof(before -> 'relations') <> 'array' THEN
+        RETURN 0;
+    END IF;
     INSERT INTO migrollback_schema.migration_destroyed_values (migration_name, statement_number, what, identity, rows,
                                                                estimated, certain, source)
     SELECT record_destroyed_values.name, k.statement_number, k.what, k.identity, k.rows, coalesce(k.estimated, false),

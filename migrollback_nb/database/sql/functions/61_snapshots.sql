@@ -234,7 +234,7 @@ COMMENT ON FUNCTION migrollback_schema.snapshot_objects(uuid) IS
 
 CREATE OR REPLACE FUNCTION migrollback_schema.create_migration_snapshot(
     name text, description text DEFAULT NULL, moment text DEFAULT NULL, migrations text[] DEFAULT NULL,
-    client text DEFAULT NULL)
+    client text DEFAULT NULL, next_migrations text[] DEFAULT NULL)
 RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     token_now text;
@@ -271,13 +271,23 @@ BEGIN
     INSERT INTO migrollback_schema.migration_states (event_number, snapshot, moment, migrations, states)
     VALUES (number, snapshot, create_migration_snapshot.moment, coalesce(create_migration_snapshot.migrations,
             ARRAY[create_migration_snapshot.name]), states);
+    IF cardinality(next_migrations) > 0 THEN
+        number := migrollback_schema.add_migration_event(
+            'snapshot_taken', next_migrations[cardinality(next_migrations)], NULL::uuid, NULL::text,
+            create_migration_snapshot.client, jsonb_build_object(
+                'snapshot', snapshot, 'moment', 'before apply', 'migrations', to_jsonb(next_migrations),
+                'states_hash', migrollback_schema.hash_of_fields(ARRAY[states::text])));
+        INSERT INTO migrollback_schema.migration_states (event_number, snapshot, moment, migrations, states)
+        VALUES (number, snapshot, 'before apply', next_migrations, states);
+    END IF;
     RETURN snapshot;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text, text, text[], text) IS
+COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text, text, text[], text, text[]) IS
     'Writes: stores the schema and schema_states() as they stand, for a migration that need not be registered yet. '
     'moment: for one that is taken around an operation ("before apply", "after apply", "before rollback", "after '
     'rollback", "after sync") of these migrations; where nothing has changed since the last snapshot, that one is '
-    'given again. Returns the snapshot''s id. SQLSTATE MR006: the name holds a password.';
+    'given again. next_migrations: what is applied next, which this snapshot is before, too: looked at once for both. '
+    'Returns the snapshot''s id. SQLSTATE MR006: the name holds a password.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.diff_migration_snapshots(
     old_snapshot uuid, new_snapshot uuid DEFAULT NULL)
@@ -313,7 +323,7 @@ BEGIN
                  '20250120_migration_rollback_system'),
         NULL::text, 'after sync',
         -- of what was there before the first snapshot nothing can be said: thousands of names would be kept for nothing
-        CASE WHEN newest.id IS NULL THEN '{}'::text[] ELSE names END, snapshot_after_sync.client);
+        CASE WHEN newest.id IS NULL THEN '{}'::text[] ELSE names END, snapshot_after_sync.client, NULL::text[]);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.snapshot_after_sync(text[], text) IS
     'Writes a snapshot at the end of a sync that registered these migrations or found them applied again: what came '

@@ -252,7 +252,8 @@ COMMENT ON FUNCTION migrollback_schema.migration_dropped_objects(oid[]) IS
     'The part of migration_catalog_writes() about what is no more. gone: oids that this transaction locks as DROP '
     'does. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.migration_catalog_writes(since oid, counts bigint[] DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_catalog_writes(
+    since oid, counts bigint[] DEFAULT NULL, may_grant boolean DEFAULT true)
 RETURNS TABLE (action text, kind text, identity text, class_id oid, object_id oid, column_number int, version tid)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     -- Scans and joins of whole catalogs would grow with the schema, and planning takes longer than running. jit: a
@@ -347,7 +348,7 @@ BEGIN
     IF counted[21] + counted[22] + counted[23] + counted[24] + counted[25] > 0 THEN
         RETURN QUERY SELECT * FROM migrollback_schema.migration_other_writes(since, counted, top, ours, alone);
     END IF;
-    IF counted[2] + counted[4] + counted[29] > 0 THEN
+    IF may_grant AND counted[2] + counted[4] + counted[29] > 0 THEN
         RETURN QUERY SELECT * FROM migrollback_schema.migration_grant_writes(
             since, created, coalesce(touched, '{}'), counted, top, ours, alone);
     END IF;
@@ -362,8 +363,9 @@ BEGIN
         RETURN QUERY SELECT * FROM migrollback_schema.migration_dropped_comments();
     END IF;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_catalog_writes(oid, bigint[]) IS
+COMMENT ON FUNCTION migrollback_schema.migration_catalog_writes(oid, bigint[], boolean) IS
     'What this transaction has created, changed and dropped so far, as far as catalogs and locks tell: settings do '
     'not show. since: an oid that was given out before; what lies above it '
-    'is new. counts: catalog_row_counts() from before, which says where to look. version: which version of the '
-    'catalog row. Does not write.';
+    'is new. counts: catalog_row_counts() from before, which says where to look. may_grant: false where '
+    'statements_may_grant() says so, for looking for rights takes longer the larger the schema is. version: which '
+    'version of the catalog row. Does not write.';

@@ -25,7 +25,7 @@ BEGIN
     -- inside the caller's own transaction: what it did before is not the migration's
     IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
         written := (SELECT jsonb_agg(jsonb_build_array(w.class_id, w.object_id, w.column_number, w.version::text))
-                      FROM migrollback_schema.migration_catalog_writes(16383::oid, NULL::bigint[]) w);
+                      FROM migrollback_schema.migration_catalog_writes(16383::oid, NULL::bigint[], true) w);
     END IF;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.mark_migration_objects() IS
@@ -33,7 +33,7 @@ COMMENT ON FUNCTION migrollback_schema.mark_migration_objects() IS
     'write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.record_migration_objects(
-    name text, since oid, counts bigint[], written jsonb DEFAULT NULL)
+    name text, since oid, counts bigint[], written jsonb DEFAULT NULL, may_grant boolean DEFAULT true)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     -- a plan kept from when the table was empty would scan it whole when it is full
@@ -48,7 +48,7 @@ BEGIN
            ('migrollback_schema' || '.migration_objects')::regclass,
            CASE WHEN w.kind IN ('index', 'statistics', 'sequence', 'comment')
                 THEN migrollback_schema.table_of_object(w.kind, w.identity, w.class_id, w.object_id) END
-      FROM migrollback_schema.migration_catalog_writes(since, counts) w
+      FROM migrollback_schema.migration_catalog_writes(since, counts, may_grant) w
      WHERE (w.identity <> 'migrollback_archive' AND w.identity !~ 'migrollback_archive\.')
        AND (written IS NULL
        OR NOT written @> jsonb_build_array(jsonb_build_array(w.class_id, w.object_id, w.column_number,
@@ -71,9 +71,10 @@ BEGIN
     END IF;
     RETURN recorded;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.record_migration_objects(text, oid, bigint[], jsonb) IS
+COMMENT ON FUNCTION migrollback_schema.record_migration_objects(text, oid, bigint[], jsonb, boolean) IS
     'Writes: keeps what this transaction created, changed and dropped as the work of a migration, in place of what '
-    'was kept of it before. since, counts, written: from mark_migration_objects(). Returns how many objects.';
+    'was kept of it before. since, counts, written: from mark_migration_objects(); may_grant: statements_may_grant(). '
+    'Returns how many objects.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.schema_object_addresses()
 RETURNS TABLE (kind text, identity text, class_id oid, object_id oid, column_number int)

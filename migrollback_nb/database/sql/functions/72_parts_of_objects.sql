@@ -2,6 +2,20 @@
 -- Rights and other parts of objects: what a transaction has granted, changed and taken of them.
 -- ---------------------------------------------------------------------------------------------------
 
+CREATE OR REPLACE FUNCTION migrollback_schema.statements_may_grant(statements text[]) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- An event trigger runs code of its own, whatever the SQL says; so does what is no plain DDL.
+    RETURN EXISTS (SELECT FROM pg_event_trigger e WHERE e.evtenabled <> 'D')
+        OR (SELECT coalesce(bool_or(s.statement ~ ';' OR s.statement !~* '^\s*(create|alter|drop|comment)\M'
+                                    OR s.statement ~* '\m(grant|revoke|extension)\M'
+                                    OR s.statement ~* '^\s*drop\M.*\mowned\M'), true)
+              FROM unnest(statements) AS s (statement));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.statements_may_grant(text[]) IS
+    'Whether these statements may write rights on relations and columns that they do not lock: GRANT, REVOKE, DROP '
+    'OWNED, an extension''s script, or code that no text here says. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_grant_writes(
     since oid, created oid[], locked oid[], counted bigint[], top bigint, ours int, alone boolean)
 RETURNS TABLE (action text, kind text, identity text, class_id oid, object_id oid, column_number int, version tid)

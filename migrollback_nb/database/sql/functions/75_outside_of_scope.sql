@@ -90,7 +90,7 @@ BEGIN
                           WHERE w.class_id IN ('pg_class'::regclass, 'pg_description'::regclass)
                             AND i.indexrelid = w.object_id),
                         w.object_id) AS whole
-          FROM migrollback_schema.migration_catalog_writes(since, counts) w
+          FROM migrollback_schema.migration_catalog_writes(since, counts, true) w
          WHERE w.class_id IS NOT NULL
         UNION
         -- a column that is dropped leaves only its row behind

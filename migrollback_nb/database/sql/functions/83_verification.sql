@@ -360,7 +360,7 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM migrollback_schema.migration_snapshots s WHERE s.id = new_snapshot) THEN
         new_snapshot := migrollback_schema.create_migration_snapshot(verify_last_rollback.name, NULL::text,
-            'after rollback', migrations, verify_last_rollback.client);
+            'after rollback', migrations, verify_last_rollback.client, NULL::text[]);
     END IF;
     SELECT v.verdict, v.message, v.changes, v.differences, v.unexpected, v.effects
       INTO verdict, message, changes, differences, unexpected, effects

@@ -172,7 +172,7 @@ BEGIN
         RETURN NULL;
     END IF;
     RETURN migrollback_schema.create_migration_snapshot(names[cardinality(names)], NULL::text, 'before rollback', names,
-                                                        migrollback_schema.operator_client(client));
+                                                        migrollback_schema.operator_client(client), NULL::text[]);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.snapshot_through_gate(text[], text) IS
     'Writes a snapshot before an operator''s rollback, unless nothing has changed since the last one; returns its id. '
