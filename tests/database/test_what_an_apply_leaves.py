@@ -115,3 +115,44 @@ def test_an_event_trigger_may_grant(db, session, write):
     db.apply()
     rows = connection.execute("SELECT identity FROM migration_objects WHERE kind = 'grant'").fetchall()
     assert ("relation public.granted",) in rows
+
+
+FUNCTION = "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $a$ SELECT set_config('a.b', '1', false) $a$"
+
+
+@pytest.mark.parametrize(
+    ("statement", "may"),
+    [
+        ("SET work_mem = '1MB'", True),
+        ("SET SCHEMA 'x'", True),
+        ("CREATE TABLE t (a int); SET SCHEMA 'x'", True),
+        ("CREATE TABLE t AS SELECT f()", True),
+        ("CREATE MATERIALIZED VIEW v AS SELECT f()", True),
+        ("DROP VIEW v; RESET ALL", True),
+        ("ALTER TABLE t ALTER a TYPE int USING (SELECT 1)", True),
+        (FUNCTION, False),
+        (f"{FUNCTION}; SET work_mem = '1MB'", True),
+        (f"{FUNCTION} SET work_mem = '1MB'; {FUNCTION}", True),
+        ("CREATE FUNCTION f(a text DEFAULT '$a$; SET b.c = 1; ') RETURNS int LANGUAGE sql AS $a$ SELECT 1 $a$", True),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS ' SELECT 1'", True),
+        ("CREATE VIEW v AS SELECT 1", False),
+        ("CREATE TRIGGER t BEFORE UPDATE ON t EXECUTE FUNCTION f()", False),
+        ("CREATE TABLE t (a int REFERENCES u ON DELETE SET NULL, b timestamp with time zone)", False),
+        ("ALTER TABLE t ALTER a SET NOT NULL, ALTER b SET DEFAULT 1", False),
+        ("COMMENT ON TABLE t IS 'call me'", False),
+    ],
+)
+def test_settings_are_looked_at_where_a_statement_may_change_one(shared_database, statement, may):
+    with psycopg.connect(shared_database) as connection:
+        assert connection.execute("SELECT statements_may_set(%s)", ([statement],)).fetchone() == (may,)
+
+
+def test_an_empty_table_has_the_digest_and_the_numbers_that_counting_gives(session):
+    connection = session()
+    connection.execute("CREATE TABLE empty (id int PRIMARY KEY, name text); CREATE TABLE full_of (LIKE empty)")
+    counts = (
+        "SELECT count_values_within(%s::regclass, '{id,name}', '{NULL,x.id > 1}'), value_digest(%s::regclass, '{id}')"
+    )
+    found = connection.execute(counts, ("empty", "empty")).fetchone()
+    connection.execute("INSERT INTO empty VALUES (1, 'x'); DELETE FROM empty")  # a page, and nothing in it
+    assert connection.execute(counts, ("empty", "empty")).fetchone() == found

@@ -147,10 +147,7 @@ BEGIN
                 THEN NOT (SELECT coalesce(bool_and(s.statement !~ ';'
                     AND s.statement ~* E'^\\s*(drop|comment|revoke|alter\\s+table\\s[^;()'']*\\sdrop)\\M'), false)
                           FROM unnest(statements) AS s (statement))
-                ELSE array_to_string(statements, ' ') ~* (E'\\m(set|reset|discard|do|call|select|execute|with|insert|'
-                                                          || E'update|delete|merge|copy|load|trigger|listen|temp|'
-                                                          || E'temporary)\\M')
-            END;
+                ELSE migrollback_schema.statements_may_set(statements) END;
     IF may_change_settings THEN
         names := migrollback_schema.changeable_settings(set_local || set_session, statements);
         values_before := ARRAY(SELECT coalesce(current_setting(n.name, true), '')

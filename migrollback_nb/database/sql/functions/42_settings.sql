@@ -43,3 +43,45 @@ COMMENT ON FUNCTION migrollback_schema.changeable_settings(text[], text[]) IS
     'Names of the settings that SQL can change, search_path apart: those that are declared, our own, those that '
     'functions set, and those that `besides` names or `statements` set. Writes nothing but a setting of the '
     'transaction.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.statement_runs_nothing(statement text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    quote text;
+    parts text[];
+BEGIN
+    IF statement ~* '^\s*(drop|comment|create\s+(or\s+replace\s+)?((constraint\s+)?trigger|view))\M[^;]*$' THEN
+        RETURN true;
+    ELSIF statement !~* '^\s*create\s+(or\s+replace\s+)?(function|procedure)\M' THEN
+        RETURN false;
+    END IF;
+    -- its body between two dollar quotes, and nothing behind it but its options
+    quote := substring(statement FROM '\$[[:alnum:]_]*\$');
+    parts := string_to_array(statement, quote);
+    RETURN quote IS NOT NULL AND cardinality(parts) = 3 AND parts[1] !~ '[;'']' AND parts[3] !~ ';';
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.statement_runs_nothing(text) IS
+    'Whether this text is one statement that only keeps or drops what is run later: a function, a trigger, a view. '
+    'Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.statements_may_set(statements text[]) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    words constant text := '\m(set|reset|discard|do|call|select|execute|with|insert|update|delete|merge|copy|load|'
+                           'trigger|listen|temp|temporary)\M';
+    -- what these words also mean, in DDL
+    ddl   constant text := '\m(on\s+(delete|update)|start\s+with|with\s+time\s+zone|set\s+(not\s+null|default|null|'
+                           'schema|data\s+type|statistics|storage))\M';
+    one   text;
+BEGIN
+    FOREACH one IN ARRAY statements LOOP
+        IF one ~* words AND NOT migrollback_schema.statement_runs_nothing(one)
+           AND (one !~* '^\s*(create|alter)\M[^;]*$' OR regexp_replace(one, ddl, '', 'gi') ~* words) THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.statements_may_set(text[]) IS
+    'Whether these statements may change a setting, or leave something in the session: by their words. Functions that '
+    'DDL calls, and event triggers, are not looked at. Does not write.';

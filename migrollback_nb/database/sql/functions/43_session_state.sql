@@ -59,39 +59,42 @@ DECLARE
     cursor    refcursor;
     words     text[] := '{}';
 BEGIN
-    FOR one IN SELECT l.value FROM jsonb_array_elements(now_there -> 'locks') l
-                WHERE NOT before -> 'locks' @> jsonb_build_array(l.value) LOOP
-        IF migrollback_schema.free_advisory_lock(one) THEN
-            words := words || format('advisory lock %s', CASE WHEN one ->> 2 = '1'
-                THEN ((one ->> 0)::bigint << 32 | (one ->> 1)::bigint)::text
-                ELSE format('(%s, %s)', (one ->> 0)::bigint::bit(32)::int, (one ->> 1)::bigint::bit(32)::int) END);
-        END IF;
-    END LOOP;
-    FOR name IN SELECT p.name FROM jsonb_array_elements_text(now_there -> 'prepared') AS p (name)
-                 WHERE NOT before -> 'prepared' ? p.name LOOP
-        EXECUTE format('DEALLOCATE %I', name);
-        words := words || format('prepared statement %I', name);
-    END LOOP;
-    FOR name IN SELECT c.name FROM jsonb_array_elements_text(now_there -> 'cursors') AS c (name)
-                 WHERE NOT before -> 'cursors' ? c.name LOOP
-        cursor := name;
-        CLOSE cursor;
-        words := words || format('cursor %I', name);
-    END LOOP;
-    FOR name IN SELECT format('%s %s', CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE'
-                                                      WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END,
-                              c.oid::regclass)
-                  FROM pg_class c
-                 WHERE pg_my_temp_schema() <> 0 AND c.relnamespace = pg_my_temp_schema()
-                   AND c.relkind IN ('r', 'p', 'v', 'S', 'm')
-                   AND NOT before -> 'tables' @> to_jsonb(c.oid::bigint)
-                   -- what belongs to another goes with it
-                   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-                                   AND d.deptype IN ('a', 'i') AND d.refclassid = 'pg_class'::regclass)
-                 ORDER BY c.oid LOOP
-        EXECUTE format('DROP %s CASCADE', name);
-        words := words || ('temporary ' || lower(split_part(name, ' ', 1)) || substr(name, strpos(name, ' ')));
-    END LOOP;
+    IF now_there <> before THEN
+        FOR one IN SELECT l.value FROM jsonb_array_elements(now_there -> 'locks') l
+                    WHERE NOT before -> 'locks' @> jsonb_build_array(l.value) LOOP
+            IF migrollback_schema.free_advisory_lock(one) THEN
+                words := words || format('advisory lock %s', CASE WHEN one ->> 2 = '1'
+                    THEN ((one ->> 0)::bigint << 32 | (one ->> 1)::bigint)::text
+                    ELSE format('(%s, %s)', (one ->> 0)::bigint::bit(32)::int, (one ->> 1)::bigint::bit(32)::int) END);
+            END IF;
+        END LOOP;
+        FOR name IN SELECT p.name FROM jsonb_array_elements_text(now_there -> 'prepared') AS p (name)
+                     WHERE NOT before -> 'prepared' ? p.name LOOP
+            EXECUTE format('DEALLOCATE %I', name);
+            words := words || format('prepared statement %I', name);
+        END LOOP;
+        FOR name IN SELECT c.name FROM jsonb_array_elements_text(now_there -> 'cursors') AS c (name)
+                     WHERE NOT before -> 'cursors' ? c.name LOOP
+            cursor := name;
+            CLOSE cursor;
+            words := words || format('cursor %I', name);
+        END LOOP;
+        FOR name IN SELECT format('%s %s', CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE'
+                                                          WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END,
+                                  c.oid::regclass)
+                      FROM pg_class c
+                     WHERE pg_my_temp_schema() <> 0 AND c.relnamespace = pg_my_temp_schema()
+                       AND c.relkind IN ('r', 'p', 'v', 'S', 'm')
+                       AND NOT before -> 'tables' @> to_jsonb(c.oid::bigint)
+                       -- what belongs to another goes with it
+                       AND NOT EXISTS (SELECT FROM pg_depend d
+                                       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                                         AND d.deptype IN ('a', 'i') AND d.refclassid = 'pg_class'::regclass)
+                     ORDER BY c.oid LOOP
+            EXECUTE format('DROP %s CASCADE', name);
+            words := words || ('temporary ' || lower(split_part(name, ' ', 1)) || substr(name, strpos(name, ' ')));
+        END LOOP;
+    END IF;
     -- a LISTEN of this transaction shows nowhere yet
     EXECUTE 'UNLISTEN *';
     FOR name IN SELECT c.name FROM jsonb_array_elements_text(before -> 'channels') AS c (name) LOOP

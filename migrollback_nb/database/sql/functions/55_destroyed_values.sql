@@ -143,6 +143,17 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.table_members(oid) IS
     'A table with its partitions and the tables that inherit from it, and theirs. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.is_empty_and_readable(members oid[]) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN (SELECT bool_and(c.relkind IN ('r', 'p') AND pg_relation_size(c.oid) = 0
+                            AND has_table_privilege(c.oid, 'SELECT'))
+              FROM unnest(members) AS m (oid) LEFT JOIN pg_class c ON c.oid = m.oid);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.is_empty_and_readable(oid[]) IS
+    'Whether none of these tables has a page, and the caller may read each: then nothing need be counted. Does not '
+    'write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.estimated_values(members oid[], columns text[]) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
     -- a few rows of large catalogs
@@ -185,6 +196,10 @@ BEGIN
     IF most >= 0 AND NOT row_security_active(relation)  -- who sees only some of the rows cannot count them
         -- 100,000 rows of a table as large as this one would take longer than anyone waits for
         AND (SELECT sum(c.relpages) FROM pg_class c WHERE c.oid = ANY (members)) < 131072 THEN
+        IF migrollback_schema.is_empty_and_readable(members) THEN
+            RETURN jsonb_build_object('exact', true, 'rows', 0, 'values',
+                                      array_fill(0::bigint, ARRAY[cardinality(columns)]));
+        END IF;
         BEGIN
             EXECUTE format('SELECT ARRAY[count(*)%s] FROM (SELECT %s FROM %s LIMIT %s) AS x',
                            (SELECT string_agg(', ' || CASE WHEN c.test IS NULL THEN format('count(x.%I)', c.name)

@@ -30,6 +30,10 @@ BEGIN
     IF NOT keys <@ names OR cardinality(names) = 0 THEN
         RETURN NULL;
     END IF;
+    IF migrollback_schema.is_empty_and_readable(migrollback_schema.table_members(relation)) THEN
+        RETURN jsonb_build_object('rows', 0, 'keys', to_jsonb(keys), 'columns', (
+            SELECT jsonb_object_agg(n.name, '') FROM unnest(names) AS n (name)));
+    END IF;
     -- A value counts with the key of its row, so that two rows that change places are seen; a sum, because rows have
     -- no order.
     key := coalesce((SELECT string_agg(format('x.%I::text', k.name), ', ' ORDER BY k.place)

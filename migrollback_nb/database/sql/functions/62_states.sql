@@ -154,11 +154,19 @@ COMMENT ON FUNCTION migrollback_schema.schema_states() IS
 CREATE OR REPLACE FUNCTION migrollback_schema.shared_changes(old_states jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
-    now constant jsonb := migrollback_schema.shared_states();
+    now jsonb;
     old jsonb := '{}';
     new jsonb := '{}';
     one record;
 BEGIN
+    -- What this transaction did not write is as before; what another one wrote is none of its work.
+    IF current_setting('track_counts') = 'on' AND to_regclass('cron.job') IS NULL AND old_states -> 'job' = '{}'
+       AND (SELECT bool_and(pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
+                            + pg_stat_get_xact_tuples_deleted(c.oid) = 0)
+              FROM unnest('{pg_authid, pg_auth_members, pg_db_role_setting}'::regclass[]) AS c (oid)) THEN
+        RETURN NULL;
+    END IF;
+    now := migrollback_schema.shared_states();
     IF now = old_states THEN
         RETURN NULL;
     END IF;

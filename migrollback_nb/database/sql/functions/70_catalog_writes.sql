@@ -191,6 +191,9 @@ BEGIN
         pg_namespace, pg_extension, pg_statistic_ext, pg_collation, pg_operator, pg_opclass, pg_opfamily, pg_cast,
         pg_conversion, pg_ts_config, pg_ts_dict, pg_ts_parser, pg_ts_template, pg_transform, pg_language, pg_am,
         pg_event_trigger, pg_foreign_data_wrapper, pg_foreign_server, pg_publication}'::regclass[] LOOP
+        -- planning takes longer than reading one of them: those to which nothing was written are left out
+        CONTINUE WHEN current_setting('track_counts') = 'on' AND counted[25] < 1000000000000
+                  AND pg_stat_get_xact_tuples_inserted(catalog) + pg_stat_get_xact_tuples_updated(catalog) = 0;
         RETURN QUERY EXECUTE format($query$
             SELECT CASE WHEN x.oid > $1 THEN 'created' ELSE 'changed' END,
                    CASE i.type WHEN 'statistics object' THEN 'statistics'
