@@ -63,7 +63,7 @@ def connect(
     schema : str, optional
         Schema of the rollback system; by default the variable MIGROLLBACK_SCHEMA, else ``public``.
     scope : str, optional
-        A tenant's schema: first in the path, the system's unless `schema` is given, and what `install` limits it to.
+        A tenant's schema: first in the path, with a history of its own in the system, which `install` adds.
     dir : Path or str, optional
         Folder of migrations; by default the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or ``migrations``.
     rollbacks : Path or str, optional
@@ -93,7 +93,7 @@ def connect(
     folder = dir or default_folder()
     if rollbacks is not None and folder is not None:
         folder = folder_path(folder, rollbacks)
-    schema = schema or scope or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
+    schema = schema or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
     if len(schema.encode()) > 63:
         raise UsageError(f"The schema's name {schema} is longer than 63 bytes", hint="PostgreSQL would cut it.")
     if connection is not None:

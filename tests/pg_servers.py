@@ -7,6 +7,7 @@ other wheels.
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 import tempfile
@@ -209,6 +210,9 @@ def with_system(server: Server) -> str:
         name = server.create_database()
         with mr.connect(server.dsn(name)) as migrations:
             migrations.install()
+            if os.environ.get("SCOPES"):  # the whole suite beside a scope: tables are views then
+                migrations.database.connection.execute("CREATE SCHEMA a_tenant")
+                migrations.database.system.add_scopes(["a_tenant"])
         server.template = name
     return server.template
 

@@ -254,7 +254,7 @@ def install(call: Call) -> InstallResult | None:
             hint="Beside --print leave out --not-production, and --reason without --production.",
         )
     scope = common(args, "scope")
-    schema = common(args, "schema") or scope or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
+    schema = common(args, "schema") or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
     call.out.write(
         installation_sql(
             schema,

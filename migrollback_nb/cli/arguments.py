@@ -45,7 +45,7 @@ COMMON = (
         "--scope",
         default=argparse.SUPPRESS,
         metavar="NAME",
-        help="a tenant's schema: first in the path, the system's schema, and what install limits it to",
+        help="a tenant's schema: first in the path, with a history of its own, which install adds",
     ),
     argument(
         "--format",

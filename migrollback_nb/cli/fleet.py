@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     from migrollback_nb.fleet.plan import FleetPlan
     from migrollback_nb.fleet.results import TargetResult
 
-ACTIONS = ("status", "check", "rollback", "apply", "resume", "report")
+ACTIONS = ("status", "check", "rollback", "apply", "resume", "report", "install", "register")
 
 ARGUMENTS = (
-    argument("action", metavar="ACTION", choices=ACTIONS, help="status, check, rollback, apply, resume or report"),
+    argument(
+        "action",
+        metavar="ACTION",
+        choices=ACTIONS,
+        help="status, check, rollback, apply, resume, report, install or register",
+    ),
     argument(
         "names",
         metavar="NAME",
         nargs="*",
-        help="the migrations of check, rollback and apply; the run's id for resume and report",
+        help="the migrations of check, rollback, apply and register; the run's id for resume and report",
     ),
     argument("--targets", metavar="FILE", either="source", help="TOML file: [[target]] with name, and dsn or service"),
     argument("--services", metavar="PATTERN", either="source", help="all libpq services of such a name, as 'shop-*'"),
@@ -86,6 +91,8 @@ def status(call: Call, result: Any) -> int:
         if any(row["status"] not in ("answered", "refused") for row in result.rows):
             return 1
         return 0 if all(row.get("can_rollback") for row in result.rows) else 3
+    if action in ("install", "register") and isinstance(result, Listing):
+        return 0 if all(row["status"] == "done" for row in result.rows) else 1
     if action == "status" and isinstance(result, Listing):
         return 0 if all(row["status"] == "answered" for row in result.rows) else 1
     return 0
@@ -229,6 +236,24 @@ def _report(call: Call) -> str:
         return str(write_report(journal.run_id, journal.entries(), call.args.output))
 
 
+def _install(call: Call) -> Any:
+    fleet = fleet_of(call)
+    if not call.terminal:
+        return fleet.install()
+    return Listing(rows=_whole(fleet.install_rows(), _INSTALLED), columns=_INSTALLED, spare=("message",))
+
+
+def _register(call: Call) -> Any:
+    fleet, names = fleet_of(call), [name.removesuffix(".sql") for name in call.args.names]
+    if not call.terminal:
+        return fleet.register(*names)
+    rows = _whole(fleet.register_rows(*names), _REGISTERED)
+    return Listing(rows=rows, columns=_REGISTERED, spare=("message",))
+
+
+_INSTALLED = ("target", "status", "outcome", "message")
+_REGISTERED = ("target", "status", "migration_name", "outcome", "message")
+
 _ACTIONS: dict[str, Callable[[Call], Any]] = {
     "status": _status,
     "check": _check,
@@ -236,6 +261,8 @@ _ACTIONS: dict[str, Callable[[Call], Any]] = {
     "apply": _apply,
     "resume": _resume,
     "report": _report,
+    "install": _install,
+    "register": _register,
 }
 
 

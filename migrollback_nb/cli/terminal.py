@@ -297,7 +297,7 @@ def _installed(result: results.InstallResult, out: TextIO, err: TextIO) -> None:
         )
     err.writelines(f"❌ {one_line(str(found))}\n" for found in result.not_ours)
     if result.scope is not None:
-        out.write(f"   Limited to {one_line(', '.join(result.scope))}, and what that depends on\n")
+        out.write(f"   A history of its own, of {one_line(', '.join(result.scope))} and what that depends on\n")
     if result.trusted_ledger_owners:
         out.write(
             f"   Deploy ledgers of these roles are trusted too: {one_line(', '.join(result.trusted_ledger_owners))}\n"

@@ -47,8 +47,6 @@ class Database:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        #: the tenant's schema that `connect` was given: what `install` limits a new system to
-        self.scope: str | None = None
         self.gate = Gate(session)
         self.queries = Queries(session)
 
@@ -166,7 +164,7 @@ class Database:
     ) -> Self:
         """Open a connection of our own; writes nothing. See `Session.connect`.
 
-        With a `scope`, a tenant's schema, that is first in the session's path, and what `install` limits a system to.
+        With a `scope`, a tenant's schema, that is first in the session's path, and its history is the session's.
         """
         if scope is not None:
             # a server that is only started when it is needed gives its DSN then
@@ -176,16 +174,25 @@ class Database:
                 else (dsn, partial(_resolved_in_scope, resolve, scope))
             )
         session = Session.connect(
-            dsn, found_in=found_in, schema=schema, timeouts=timeouts, interface=interface, resolve=resolve
+            dsn,
+            found_in=found_in,
+            schema=schema,
+            timeouts=timeouts,
+            interface=interface,
+            resolve=resolve,
+            scope=scope,
         )
-        database = cls(session)
-        database.scope = scope
-        return database
+        return cls(session)
 
     @property
     def connection(self) -> psycopg.Connection:
         """The connection at this moment: after one was lost it is another."""
         return self.session.connection
+
+    @property
+    def scope(self) -> str | None:
+        """The tenant's schema that `connect` was given: what `install` gives a history of its own."""
+        return self.session.scope
 
     @property
     def target(self) -> Target:

@@ -78,6 +78,13 @@ class Commands:
                 for name, outcome in outcomes.items()
             }
 
+    def register_in_scopes(self, scopes: Sequence[str], records: Sequence[dict[str, Any]]) -> list[Row]:
+        """Register migrations in each of these scopes, in all or in none. Writes.
+
+        A row for each scope and migration: scope, migration_name, verdict.
+        """
+        return self._call("register_migrations_in_scopes", scopes=list(scopes), migrations=Jsonb(list(records)))
+
     def begin_deploy(self, label: str | None) -> str:
         """Record that a deploy begins, or continue the one of this label; its id. Writes, where there is one."""
         if label is None:

@@ -66,7 +66,7 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
 
 
 def in_scope(dsn: str, scope: str, *, found_in: str = "the DSN that was given") -> str:
-    """The DSN with a tenant's schema first in the session's path, then ``public``; pure.
+    """The DSN with a tenant's schema as the session's scope, and first in its path, then ``public``; pure.
 
     Raises
     ------
@@ -75,8 +75,12 @@ def in_scope(dsn: str, scope: str, *, found_in: str = "the DSN that was given") 
     """
     known = connection_options(dsn, found_in=found_in).get("options", "")
     quoted = '"' + scope.replace('"', '""') + '"'
-    path = "".join(f"\\{sign}" if sign in " \\" else sign for sign in quoted)  # as libpq reads its options
-    return psycopg.conninfo.make_conninfo(dsn, options=f"{known} -c search_path={path},public".strip())
+    path, name = (
+        "".join(f"\\{sign}" if sign in " \\" else sign for sign in text)  # as libpq reads its options
+        for text in (quoted, scope)
+    )
+    options = f"{known} -c search_path={path},public -c migrollback.scope={name}"
+    return psycopg.conninfo.make_conninfo(dsn, options=options.strip())
 
 
 def _from_environment() -> tuple[str, str]:

@@ -103,8 +103,8 @@ def installation_sql(
     """The same as a script for psql, where this package cannot be installed; reads files, writes nothing.
 
     Run it with ``psql -v ON_ERROR_STOP=1 -f``, as often as you like. `production`: it also marks the database as
-    production, for that `reason`. `take_over`: it makes the tables of the earlier tool this system's. `scope`: the
-    schemas that it limits the system to.
+    production, for that `reason`. `take_over`: it makes the tables of the earlier tool this system's. `scope`: a
+    tenant's schema that it gives a history of its own, and further schemas of that tenant.
     """
     rights = (
         "SELECT migrollback_schema.revoke_public_privileges('{}'::pg_catalog.text[]) AS rights_revoked;\n"
@@ -118,8 +118,11 @@ def installation_sql(
         for_schema(rights, schema),
     ]
     if scope is not None:
-        limit = sql.SQL("SELECT {}.set_migration_scope({}::pg_catalog.text[], 'psql'::pg_catalog.text) AS scope_set;")
-        parts.append(limit.format(sql.Identifier(schema), list(scope)).as_string(None) + "\n")
+        add = sql.SQL(
+            "SELECT {}.add_migration_scopes({}::pg_catalog.text[], {}::pg_catalog.text[], 'psql'::pg_catalog.text)"
+            " AS scopes_added;"
+        )
+        parts.append(add.format(sql.Identifier(schema), list(scope[:1]), list(scope[1:])).as_string(None) + "\n")
     if production:
         mark = sql.SQL("SELECT {}.mark_production_database(true, {}::pg_catalog.text, 'psql'::pg_catalog.text);")
         parts.append(mark.format(sql.Identifier(schema), reason).as_string(None) + "\n")
@@ -192,6 +195,7 @@ def _lists() -> Mapping[str, str]:
     """Place in a file -> the SQL of a list. Reads files, once."""
     return {
         "<<tables>>": _literals(system_files.table_names()),
+        "<<relations>>": _literals(system_files.relation_names()),
         "<<function names>>": _literals(signatures()),
         "<<functions>>": _literals(identities()),
     }

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import psycopg
 
 
-def target_of(connection: psycopg.Connection, schema: str) -> Target:
+def target_of(connection: psycopg.Connection | psycopg.AsyncConnection, schema: str) -> Target:
     """Which database a connection leads to; pure."""
     info = connection.info
     version = info.server_version

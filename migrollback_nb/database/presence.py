@@ -31,6 +31,14 @@ VERSIONS: LiteralString = (
     " WHERE h.metadata ->> 'system' = 'true' AND h.status <> 'rolled_back' ORDER BY h.migration_name"
 )
 
+#: The same in a scope, where the system knows it and the setting came through: a pooler may have left it out.
+VERSIONS_IN_SCOPE: LiteralString = (
+    "SELECT h.migration_name, h.metadata ->> 'system_version' AS version"
+    " FROM {schema}.migration_scopes s CROSS JOIN {schema}.migration_history h"
+    " WHERE s.scope = %(scope)s AND pg_catalog.current_setting('migrollback.scope', true) = s.scope"
+    " AND h.metadata ->> 'system' = 'true' AND h.status <> 'rolled_back' ORDER BY h.migration_name"
+)
+
 # Every operator and function is qualified: on the caller's path may stand others of the same names.
 _QUERY = """
     SELECT n.nspname,
@@ -38,7 +46,7 @@ _QUERY = """
                WHERE NOT EXISTS (
                    SELECT FROM pg_catalog.pg_class o WHERE o.relnamespace OPERATOR(pg_catalog.=) n.oid
                       AND o.relname OPERATOR(pg_catalog.=) t.name
-                      AND o.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"))
+                      AND o.relkind OPERATOR(pg_catalog.=) ANY ('{{r,v}}'::pg_catalog."char"[])))
         OPERATOR(pg_catalog.||)
         ARRAY(SELECT f.name FROM pg_catalog.unnest({functions}::pg_catalog.text[]) AS f (name)
                WHERE NOT EXISTS (
@@ -49,7 +57,7 @@ _QUERY = """
                           OPERATOR(pg_catalog.=) f.name)) AS missing
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
     WHERE c.relname OPERATOR(pg_catalog.=) 'migration_history'::pg_catalog.name
-      AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
+      AND c.relkind OPERATOR(pg_catalog.=) ANY ('{{r,v}}'::pg_catalog."char"[])
       AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid
                      AND a.attname OPERATOR(pg_catalog.=) 'metadata'::pg_catalog.name AND NOT a.attisdropped)
     ORDER BY n.nspname
@@ -126,6 +134,23 @@ class Presence:
                 hint="Run migrollback install, which brings it up to date. History and events stay.",
             )
         return None
+
+
+def versions(scope: str | None) -> LiteralString:
+    """The query for the system's version, for a session with or without a scope; pure."""
+    return VERSIONS if scope is None else VERSIONS_IN_SCOPE
+
+
+def unknown_scope(scope: str, target: Target) -> errors.NotInstalled:
+    """The error for a session whose scope the system does not know, or did not hear of; pure."""
+    return errors.NotInstalled(
+        f"The rollback system in schema {target.schema} of database {target.database} on {target.host}:{target.port}"
+        f" has no scope {scope}",
+        hint=(
+            f"Add it: migrollback install --scope {scope}. Where it was added, a pooler between may leave out the"
+            " setting migrollback.scope: connect to the server itself."
+        ),
+    )
 
 
 def look(connection: psycopg.Connection) -> Presence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
@@ -110,8 +111,16 @@ def gate_holders(session: Session) -> dict[int, Row]:
     rows = session.query(
         "SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type FROM pg_catalog.pg_locks l JOIN"
         " pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'relation' AND l.granted AND l.mode IN"
-        " ('ExclusiveLock', 'RowShareLock') AND l.relation = pg_catalog.to_regclass(%(gate)s) AND l.pid <>"
-        " pg_catalog.pg_backend_pid()",
+        " ('ExclusiveLock', 'RowShareLock') AND (l.relation = pg_catalog.to_regclass(%(own)s) OR l.mode ="
+        " 'ExclusiveLock' AND l.relation = pg_catalog.to_regclass(%(gate)s)) AND l.pid <> pg_catalog.pg_backend_pid()",
+        own=sql.Identifier(session.schema, _gate_of(session.scope)).as_string(None),
         gate=sql.Identifier(session.schema, "migration_gate").as_string(None),
     )
     return {row["pid"]: row for row in rows}
+
+
+def _gate_of(scope: str | None) -> str:
+    """The table that is locked, as migration_gate_name() says it; pure."""
+    if scope is None:
+        return "migration_gate"
+    return "migration_gate_" + hashlib.md5(scope.encode(), usedforsecurity=False).hexdigest()[:12]

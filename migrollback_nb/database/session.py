@@ -72,6 +72,8 @@ class Session:
         Timeouts and retries.
     interface : str
         What the audit log calls the program at this end.
+    scope : str, optional
+        The scope that the connection chose.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Session:
         reopen: Callable[[], psycopg.Connection] | None = None,
         timeouts: Timeouts | None = None,
         interface: str = "python",
+        scope: str | None = None,
     ) -> None:
         if not connection.autocommit:
             raise errors.UsageError(
@@ -91,6 +94,7 @@ class Session:
             )
         self.connection = connection
         self.schema = schema
+        self.scope = scope
         self.timeouts = timeouts or Timeouts()
         self.interface = interface
         self.reopen = reopen
@@ -122,6 +126,7 @@ class Session:
         timeouts: Timeouts | None = None,
         interface: str = "python",
         resolve: Callable[[], str] | None = None,
+        scope: str | None = None,
     ) -> Self:
         """Open a connection of our own; writes nothing.
 
@@ -129,6 +134,8 @@ class Session:
         ----------
         resolve : callable, optional
             Gives the DSN instead, each time a connection is opened: it may start a server first.
+        scope : str, optional
+            The scope that the DSN chooses.
 
         Raises
         ------
@@ -139,7 +146,7 @@ class Session:
         def reopen() -> psycopg.Connection:
             return open_connection(dsn if resolve is None else resolve(), found_in=found_in)
 
-        return cls(reopen(), schema=schema, owned=True, reopen=reopen, timeouts=timeouts, interface=interface)
+        return cls(reopen(), schema=schema, reopen=reopen, timeouts=timeouts, interface=interface, scope=scope)
 
     def close(self) -> None:
         """Close the connection when it is our own; writes nothing."""
@@ -201,7 +208,7 @@ class Session:
             return True
         with self.any_version():
             try:
-                rows = self.query(presence.VERSIONS)
+                rows = self.query(presence.versions(self.scope), scope=self.scope)
             except errors.NotInstalled:
                 return False
             except errors.DatabaseError as error:
@@ -232,6 +239,8 @@ class Session:
                     raise
 
     def _check_version(self, rows: Sequence[Row]) -> None:
+        if not rows and self.scope is not None:
+            raise presence.unknown_scope(self.scope, self._target)
         if rows:
             presence.InstalledSystem.from_rows(list(rows)).refuse_other_version()
             self._version_is_right = True
@@ -280,7 +289,7 @@ class Session:
             if self.connection.info.transaction_status != TransactionStatus.IDLE:
                 return self._send(*calls, *self.inside_transaction(*queries))
             if of_system and not self._version_is_right:
-                version = self.query_text(presence.VERSIONS)
+                version = self.query_text(presence.versions(self.scope), scope=self.scope)
                 try:
                     found = self._send(*calls, PINNED_PATH, version, *queries)
                 except psycopg.Error:

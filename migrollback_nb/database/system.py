@@ -12,7 +12,7 @@ from migrollback_nb.database.installation import install_statement
 from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.session import Row, Session
 from migrollback_nb.database.signatures import identities, signatures
-from migrollback_nb.database.system_files import SYSTEM_NAME, table_names
+from migrollback_nb.database.system_files import SYSTEM_NAME, relation_names
 
 #: What others gave the names of our functions, and put on our tables. Qualified throughout, and calls none of ours.
 _NOT_OURS: LiteralString = """
@@ -151,7 +151,7 @@ class SystemCommands:
         rows = self._session.query(
             _NOT_OURS,
             schema=self._session.schema,
-            tables=list(table_names()),
+            tables=list(relation_names()),
             functions=list(signatures()),
             identities=list(identities()),
         )
@@ -196,27 +196,32 @@ class SystemCommands:
                 ),
             )
 
-    def limit_to(self, schemas: Sequence[str]) -> bool:
-        """Limit the installation to these schemas and what they depend on. Writes; returns whether that is new.
+    def add_scopes(self, scopes: Sequence[str], more_schemas: Sequence[str] = ()) -> tuple[str, ...]:
+        """Give tenants' schemas histories of their own. Writes; returns those that had none.
+
+        `more_schemas`: further schemas of a single one.
 
         Raises
         ------
         UsageError
-            When there is no such schema, or snapshots of another scope are there.
+            When there is no such schema, or the scope is there with other schemas.
         """
         try:
-            with self._session.transaction(lock_timeout="30s"):
-                return cast(
-                    bool,
-                    self._session.call_value("set_migration_scope", schemas=list(schemas), client=self._session.client),
+            with self._session.any_version(), self._session.transaction(lock_timeout="30s"):
+                added = self._session.call_value(
+                    "add_migration_scopes",
+                    scopes=list(scopes),
+                    more_schemas=list(more_schemas),
+                    client=self._session.client,
                 )
+                return tuple(cast("list[str]", added))
         except errors.DatabaseError as error:
             if error.sqlstate != "MR006":
                 raise
             raise errors.UsageError(error.primary, hint=error.hint) from error
 
     def scope(self) -> tuple[str, ...] | None:
-        """The schemas that the installation is limited to; None: the whole database. Does not write."""
+        """The schemas of the session's scope; None: it has none. Does not write."""
         found = cast("list[str] | None", self._session.call_value("migration_scope"))
         return None if found is None else tuple(found)
 

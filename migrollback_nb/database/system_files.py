@@ -73,6 +73,11 @@ def table_names() -> tuple[str, ...]:
     return tuple(re.findall(r"CREATE TABLE migrollback_schema\.(\w+)", text))
 
 
+def relation_names() -> tuple[str, ...]:
+    """Those, and what they are called where the rows of several scopes are in them; writes nothing."""
+    return (*table_names(), *(f"{name}_of_scopes" for name in table_names()))
+
+
 @cache
 def install_template() -> str:
     """The statement that runs them all, with <<...>> for what is written into it; writes nothing."""

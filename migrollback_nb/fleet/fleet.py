@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from migrollback_nb.core.errors import ConfirmationRequired, MigrollbackError, Refused, UsageError
 from migrollback_nb.database.connection import without_password
-from migrollback_nb.fleet import engine, targets
+from migrollback_nb.fleet import engine, registering, targets
+from migrollback_nb.fleet.frames import frame
 from migrollback_nb.fleet.journal import Journal, checked_id, open_journal
 from migrollback_nb.fleet.plan import FleetPlan, PlannedTarget, plan_apply, plan_rollback, waves_of
 from migrollback_nb.fleet.questions import FleetQuestions
@@ -22,6 +23,8 @@ from migrollback_nb.fleet.run import Report, Run, carry_here
 from migrollback_nb.fleet.targets import FleetTarget, in_schemas
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from migrollback_nb.database.settings import Timeouts
 
 #: What carries a run.
@@ -126,6 +129,46 @@ class Fleet(FleetQuestions):
 
     def __repr__(self) -> str:
         return f"<Fleet of {len(self)} targets>"
+
+    # -- the system and its history ------------------------------------------------------------------------------------
+
+    def install(self) -> pd.DataFrame:
+        """Install the system in each database, with a scope for each tenant's schema. Writes.
+
+        All scopes of a database are added by one statement.
+
+        Returns
+        -------
+        DataFrame
+            Columns target, status, message, outcome (installed, upgraded, added, there already).
+        """
+        return frame(self.install_rows(), ("target", "status", "message", "outcome"))
+
+    def install_rows(self) -> list[dict[str, Any]]:
+        """The rows of `install`, without pandas. Writes."""
+        return registering.install(self.targets, self._options(), parallel=self.parallel)
+
+    def register(self, *names: str) -> pd.DataFrame:
+        """Register migrations that are applied, in each target. Writes; by one statement for a database's tenants.
+
+        Parameters
+        ----------
+        *names : str
+            Files of the folder, dependencies first.
+
+        Returns
+        -------
+        DataFrame
+            Columns target, status, message, migration_name, outcome (registered, updated, unchanged, applied again).
+        """
+        return frame(self.register_rows(*names), ("target", "status", "message", "migration_name", "outcome"))
+
+    def register_rows(self, *names: str) -> list[dict[str, Any]]:
+        """The rows of `register`, without pandas. Writes."""
+        return registering.register(self.targets, self._options(), names, parallel=self.parallel)
+
+    def _options(self) -> dict[str, Any]:
+        return {**self._how, "interface": self._interface}
 
     # -- plan ----------------------------------------------------------------------------------------------------------
 

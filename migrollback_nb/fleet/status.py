@@ -13,7 +13,8 @@ from psycopg.rows import dict_row
 
 from migrollback_nb.core.errors import MigrollbackError, NotInstalled, from_sqlstate
 from migrollback_nb.database.connection import connection_options, refused
-from migrollback_nb.database.presence import SQLSTATES, InstalledSystem
+from migrollback_nb.database.origin import target_of
+from migrollback_nb.database.presence import SQLSTATES, InstalledSystem, unknown_scope
 from migrollback_nb.fleet import engine
 from migrollback_nb.fleet.plan import one_line_of, status_of
 
@@ -45,6 +46,10 @@ SELECT pg_catalog.count(*) FILTER (WHERE h.status = 'applied' AND NOT h.system) 
           FROM {schema}.migration_history a) h
 """
 
+#: A row for a scope that was added and that the connection chose: a pooler may have left the setting out.
+_SCOPE: LiteralString = """
+SELECT s.scope FROM {schema}.migration_scopes s
+ WHERE s.scope = {scope} AND pg_catalog.current_setting('migrollback.scope', true) = s.scope"""
 
 #: Each migration and its status, in the order of its first application there; and the system's versions, as above.
 _MIGRATIONS: LiteralString = """
@@ -115,8 +120,8 @@ def _ask_each(
             async with places:
                 head: dict[str, Any] = {"target": target.name, "status": "answered", "message": None}
                 try:
-                    message = _message(query, target.schema or schema)
-                    rows = await asyncio.wait_for(_one(target, message, target.schema or schema), patience)
+                    message = _message(query, schema, target.schema)
+                    rows = await asyncio.wait_for(_one(target, message, schema), patience)
                     return {**head, **read(rows)}
                 except MigrollbackError as error:
                     return head | {"status": status_of(error), "message": one_line_of(error)}
@@ -129,10 +134,12 @@ def _ask_each(
 
 
 @cache
-def _message(query: LiteralString, schema: str) -> bytes:
+def _message(query: LiteralString, schema: str, scope: str | None) -> bytes:
     """What is sent to a target whose rollback system is in this schema; pure."""
     path = b"BEGIN READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp"
-    return b"; ".join((path, sql.SQL(query).format(schema=sql.Identifier(schema)).as_bytes(None), b"COMMIT"))
+    named = {"schema": sql.Identifier(schema), "scope": sql.Literal(scope)}
+    queries = [sql.SQL(text).format(**named).as_bytes(None) for text in ((_SCOPE,) if scope else ()) + (query,)]
+    return b"; ".join((path, *queries, b"COMMIT"))
 
 
 async def _one(target: FleetTarget, message: bytes, schema: str) -> Rows:
@@ -150,9 +157,12 @@ async def _one(target: FleetTarget, message: bytes, schema: str) -> Rows:
         try:
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(message, prepare=False)
-            while cursor.description is None:
-                cursor.nextset()
-            return await cursor.fetchall()
+            answers = []
+            while True:
+                if cursor.description is not None:
+                    answers.append(await cursor.fetchall())
+                if not cursor.nextset():
+                    break
         except psycopg.Error as error:
             if error.sqlstate in SQLSTATES:
                 database = connection.info.dbname
@@ -161,3 +171,6 @@ async def _one(target: FleetTarget, message: bytes, schema: str) -> Rows:
                     hint="Run migrollback install there.",
                 ) from error
             raise from_sqlstate(error.sqlstate, error.diag.message_primary or "unknown error") from error
+        if target.schema is not None and not answers[0]:
+            raise unknown_scope(target.schema, target_of(connection, schema))
+        return answers[-1]

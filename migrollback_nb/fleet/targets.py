@@ -32,9 +32,7 @@ class FleetTarget:
     dsn: str | None = field(default=None, repr=False)  #: where it is, as libpq reads it
     service: str | None = None  #: or the name of a service in ``pg_service.conf``
     env: str | None = None  #: or the name of a variable that holds its DSN
-    schema: str | None = (
-        None  #: the tenant's schema, with a rollback system of its own; None: the database is one's own
-    )
+    schema: str | None = None  #: the tenant's schema, a scope of the rollback system; None: the database is one's own
     labels: Mapping[str, str] = field(default_factory=dict)  #: region, tier, canary ...
 
     @property
@@ -61,9 +59,7 @@ class FleetTarget:
         from migrollback_nb.migrations import connect
 
         dsn, _ = find_dsn(self.dsn, service=self.service, env=self.env)
-        return connect(
-            dsn, dir=dir, schema=self.schema or schema, scope=self.schema, timeouts=timeouts, interface=interface
-        )
+        return connect(dsn, dir=dir, schema=schema, scope=self.schema, timeouts=timeouts, interface=interface)
 
     def where(self) -> tuple[str, str]:
         """Its DSN, and in words where that was found; a tenant's schema is first in the session's path. Does not write.

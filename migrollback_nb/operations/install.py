@@ -36,16 +36,16 @@ def install(
         (names,) if isinstance(names, str) else tuple(names) for names in (trust_ledger_of, distrust_ledger_of)
     )
     database.system.refuse_unknown_roles(trust)
-    limit = scope if scope is not None else None if database.scope is None else (database.scope,)
-    limit = (limit,) if isinstance(limit, str) else limit
+    given = scope if scope is not None else () if database.scope is None else (database.scope,)
+    schemas = (given,) if isinstance(given, str) else tuple(given)
     done = None
     not_ours = database.system.not_ours()
     try:
         done = database.system.install(take_over=take_over, dry_run=dry_run)
         if dry_run:
             return _result(database, done, not_ours=not_ours, dry_run=True)
-        if limit is not None:
-            database.system.limit_to(limit)
+        if schemas:
+            database.system.add_scopes(schemas[:1], schemas[1:])
         for role in trust:
             database.system.trust_ledger_owner(role, trusted=True)
         for role in distrust:
@@ -61,7 +61,7 @@ def install(
             production_changed=marked,
             not_ours=not_ours,
             trusted_ledger_owners=database.system.trusted_ledger_owners(),
-            scope=database.system.scope(),
+            scope=database.system.scope() or schemas or None,
         )
     except ConnectionFailed as lost:
         if done is None or not done.changed:

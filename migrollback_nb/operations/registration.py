@@ -124,8 +124,8 @@ class Registration(Approving):
         dry_run : bool
             True: do all of it, undo it again, and say what it did.
         scope : sequence of str, optional
-            Schemas that the system is limited to, with what they depend on: snapshots, verification and drift look at
-            no more. Only before the first snapshot. By default the scope of the connection, else it stays as it is.
+            A tenant's schema that gets a history of its own, and perhaps further schemas of that tenant: snapshots,
+            verification and drift look at these and what they depend on. By default the scope of the connection.
 
         Raises
         ------

@@ -18,7 +18,7 @@ def everything(connection):
     database."""
     tables = connection.execute(
         "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN"
-        " ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relname <> 'migration_events'"
+        " ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relname !~ '^migration_events'"
         " ORDER BY 1"
     ).fetchall()
     rows = {

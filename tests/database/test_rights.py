@@ -297,7 +297,7 @@ def test_row_security_is_on_only_where_supabases_roles_are(server, world, empty_
         show(db.install(), out=io.StringIO(), err=shown)
         assert (
             "BYPASSRLS, or pg_dump -T 'public.migration_(archived_tables|archives|dependencies|dependency_searches"
-            "|destroyed_values|dismissed_dependencies|event_gate|events|gate|history|objects|policies|proofs|scope_members|snapshots|states"
+            "|destroyed_values|dismissed_dependencies|event_gate|events|gate|history|objects|policies|proofs|scope_members|scopes|snapshots|states"
             "|system_files)'" in shown.getvalue()
         )
         with without_supabase_roles(server):

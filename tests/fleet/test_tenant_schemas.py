@@ -75,6 +75,11 @@ def rewritten(db, sql, name=NAME):
     )
 
 
+def problems(db):
+    """What doctor finds wrong; the servers of tests run without fsync, and other tests make Supabase's roles."""
+    return [found for found in db.doctor().problems if found.finding not in ("durability", "row security")]
+
+
 def described(changes):
     return {(change.change, change.kind, change.identity) for change in changes.changes}
 
@@ -96,6 +101,7 @@ def test_a_snapshot_holds_the_scope_and_what_it_depends_on(tenants, folder):
     assert not [one for one in found if one == ("schema", "public")]
 
 
+@pytest.mark.versions
 def test_a_rollback_is_verified_and_leaves_others_alone(tenants, folder):
     with connect(tenants, folder) as db, connect(tenants, folder, 'tenant "c"') as other:
         preview = other.preview(NAME)
@@ -166,7 +172,7 @@ def test_nothing_outside_is_told_where_nothing_is_done_there(tenants, folder):
     with connect(tenants, folder) as db:
         rewritten(db, sql)
         db.rollback(NAME, confirm=NAME)
-        details = execute(tenants, "SELECT details FROM tenant_a.migration_events WHERE event = 'rolled_back'")
+        details = execute(tenants, "SELECT details FROM public.migration_events_of_scopes WHERE event = 'rolled_back'")
     assert details[0][0]["outside"] == []
 
 
@@ -225,7 +231,7 @@ def test_a_chain_says_of_each_what_it_did_outside(tenants, folder):
         told = dict(
             execute(
                 tenants,
-                "SELECT migration_name, jsonb_array_length(details -> 'outside') FROM tenant_a.migration_events"
+                "SELECT migration_name, jsonb_array_length(details -> 'outside') FROM public.migration_events_of_scopes"
                 " WHERE event = 'rolled_back'",
             )
         )
@@ -233,21 +239,134 @@ def test_a_chain_says_of_each_what_it_did_outside(tenants, folder):
     assert told == {NAME: 4, "001_users": 0}
 
 
-def test_the_scope_is_kept_and_set_only_before_the_first_snapshot(tenants, folder):
-    with mr.connect(tenants, schema="tenant_a") as db:
-        assert db.install().scope == ("tenant_a",)  # repeated without it: kept
-        with pytest.raises(mr.UsageError, match="snapshots of another scope"):
+def test_a_scope_is_added_once(tenants, folder):
+    with connect(tenants, folder) as db:
+        assert db.install().scope == ("tenant_a",)  # repeated: it is there
+        assert not db.install().installed
+        with pytest.raises(mr.UsageError, match="has other schemas"):
             db.install(scope=["tenant_a", "public"])
-    events = execute(tenants, "SELECT details FROM tenant_a.migration_events WHERE event = 'scope_changed'")
-    assert events == [({"schemas": ["tenant_a"]},)]
+    events = execute(
+        tenants, "SELECT details -> 'scopes' FROM migration_events WHERE event = 'scope_added' ORDER BY event_number"
+    )
+    assert events == [([tenant],) for tenant in TENANTS]
 
 
-def test_a_scope_names_schemas_that_are_there(tenants):
-    execute(tenants, "CREATE SCHEMA fresh")
-    with mr.connect(tenants, schema="fresh") as db, pytest.raises(mr.UsageError, match="no schema missing"):
+def test_a_scope_is_added_for_schemas_that_are_there(tenants, folder):
+    execute(tenants, "CREATE SCHEMA fresh; CREATE SCHEMA fresh_files")
+    with mr.connect(tenants) as db, pytest.raises(mr.UsageError, match="no schema missing"):
         db.install(scope=["missing"])
     with pytest.raises(mr.UsageError, match="connection and a scope"), psycopg.connect(tenants, autocommit=True) as own:
         mr.connect(connection=own, scope="fresh")
+    with connect(tenants, folder, "fresh") as db:
+        with pytest.raises(mr.NotInstalled, match="no scope fresh") as refused:
+            db.list()
+        assert "install --scope fresh" in str(refused.value)
+        assert db.install(scope=["fresh", "fresh_files"]).scope == ("fresh", "fresh_files")
+        db.apply()
+        assert [row.migration_name for row in db.list().itertuples()][:2] == [NAME, "001_users"]
+
+
+def test_each_history_is_its_own(tenants, folder):
+    with connect(tenants, folder) as db, connect(tenants, folder, "tenant_b") as other, mr.connect(tenants) as whole:
+        db.rollback(NAME, confirm=NAME)
+        status = {one: dict(one.history()[["migration_name", "status"]].values) for one in (db, other, whole)}
+        assert (status[db][NAME], status[other][NAME], NAME in status[whole]) == ("rolled_back", "applied", False)
+        assert list(db.events()["event"]).count("rolled_back") == 1
+        assert list(other.events()["event"]).count("rolled_back") == 0
+        for one in (db, other, whole):
+            assert one.audit().intact, one.audit()
+            assert problems(one) == []
+    numbers = execute(
+        tenants,
+        "SELECT scope, min(event_number), max(event_number) - count(*) FROM migration_events_of_scopes GROUP BY scope",
+    )
+    assert {row[1:] for row in numbers} == {(1, 0)}  # each chain without a gap
+
+
+def test_scopes_do_not_wait_for_each_other_and_wait_for_the_whole(tenants, folder):
+    def lock(connection):
+        connection.execute("BEGIN; SET LOCAL lock_timeout = '100ms'; SELECT public.lock_migrations()")
+
+    with (
+        psycopg.connect(tenants, autocommit=True, options="-c migrollback.scope=tenant_a") as first,
+        psycopg.connect(tenants, autocommit=True, options="-c migrollback.scope=tenant_b") as second,
+        psycopg.connect(tenants, autocommit=True, options="-c migrollback.scope=tenant_a") as again,
+        psycopg.connect(tenants, autocommit=True) as whole,
+        psycopg.connect(tenants, autocommit=True, options="-c migrollback.scope=none") as unknown,
+    ):
+        lock(first)
+        lock(second)
+        for waits in (again, whole):
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                lock(waits)
+            waits.execute("ROLLBACK")
+        first.execute("ROLLBACK")
+        second.execute("ROLLBACK")
+        lock(whole)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            lock(first)
+        with pytest.raises(psycopg.Error, match="no scope none") as refused:
+            lock(unknown)
+        assert refused.value.sqlstate == "MR006"
+
+
+def test_migrations_are_registered_in_all_scopes_by_one_statement(tenants, folder):
+    rows = execute(
+        tenants,
+        "SELECT * FROM register_migrations_in_scopes(ARRAY['tenant_a', 'tenant_b'],"
+        """ '[{"name": "009_more", "version": "009", "depends_on": ["001_users"], "rollback_sql": "SELECT 1"}]')""",
+    )
+    assert rows == [("tenant_a", "009_more", "registered"), ("tenant_b", "009_more", "registered")]
+    with connect(tenants, folder, "tenant_b") as db:
+        assert db.check("009_more").can_rollback
+    told = execute(
+        tenants,
+        "SELECT scope, metadata ->> 'search_path' FROM migration_history_of_scopes"
+        " WHERE migration_name = '009_more' ORDER BY 1",
+    )
+    assert told == [("tenant_a", "tenant_a, public"), ("tenant_b", "tenant_b, public")]
+    with pytest.raises(psycopg.Error, match="no scope fresh"):
+        execute(
+            tenants,
+            "SELECT * FROM register_migrations_in_scopes(ARRAY['fresh', 'tenant_a'],"
+            """ '[{"name": "x", "version": "1"}]')""",
+        )
+
+
+@pytest.mark.versions
+def test_a_divided_system_is_installed_again_and_removed(tenants, folder):
+    name = "20250120_migration_rollback_system"
+    execute(tenants, "COMMENT ON FUNCTION lock_migrations() IS 'x'; UPDATE migration_system_files SET checksum = 'x'")
+    with mr.connect(tenants, dir=folder) as db:
+        assert not db.install().installed
+        assert db.audit().intact
+    with connect(tenants, folder) as db:
+        assert db.audit().intact
+        assert db.check(NAME).can_rollback
+        assert not db.check(name).can_rollback  # by a tenant
+    with mr.connect(tenants, dir=folder) as db:
+        db.rollback(name, confirm=name)
+    assert (
+        execute(tenants, "SELECT relname FROM pg_class WHERE relname ~ '^migration_' AND relkind IN ('r', 'v')") == []
+    )
+    assert execute(tenants, "SELECT proname FROM pg_proc WHERE proname ~ 'migration'") == []
+
+
+def test_the_rights_of_roles_are_those_of_all_scopes(tenants, folder, server):
+    with mr.connect(tenants) as db:
+        execute(tenants, "CREATE ROLE tenants_auditor LOGIN")
+        try:
+            db.grant("auditor", "tenants_auditor")
+            reader = psycopg.conninfo.make_conninfo(tenants, user="tenants_auditor")
+            with connect(reader, folder) as mine:
+                assert NAME in set(mine.list()["migration_name"])
+                assert mine.check(NAME).can_rollback
+                with pytest.raises(mr.MigrollbackError, match="permission denied"):
+                    mine.rollback(NAME, confirm=NAME)
+            assert problems(db) == []
+        finally:
+            db.revoke("auditor", "tenants_auditor")
+            execute(tenants, "DROP OWNED BY tenants_auditor; DROP ROLE tenants_auditor")
 
 
 def test_a_fleet_of_the_schemas_of_a_database(tenants, folder):
@@ -277,10 +396,73 @@ def test_in_the_terminal(tenants, folder):
     assert run("rollback", NAME, "--scope", "tenant_a", "--confirm", NAME)[0] == 0
     code, out, _ = run("install", "--scope", "tenant_b")
     assert code == 0
-    assert "Limited to tenant_b" in out
+    assert "A history of its own, of tenant_b" in out
     assert run("fleet", "status", "--scope", "tenant_a")[0] == 2
+    code, out, _ = run("fleet", "install", "--schemas", "tenant*")
+    assert code == 0
+    assert out.count("there already") == len(TENANTS)
+    code, out, _ = run("fleet", "register", "001_users", "--schemas", "tenant*", "--format", "json")
+    assert code == 0
+    assert [row["outcome"] for row in json.loads(out)] == ["unchanged"] * len(TENANTS)
+    assert run("fleet", "register", "--schemas", "tenant*")[0] == 2
     code, out, _ = run("install", "--print", "--scope", "tenant_a")
-    assert "set_migration_scope" in out
+    assert "add_migration_scopes" in out
+
+
+def test_a_fleet_adds_scopes_and_registers_by_one_statement_a_database(server, empty_dsn, folder):
+    """Beside a tenant that has a scope already, one that has none, and a database of its own."""
+    execute(empty_dsn, "CREATE SCHEMA t1; CREATE SCHEMA t2; CREATE TYPE mood AS ENUM ('good')")
+    own = server.create_database()
+    targets = [
+        {"name": "one", "dsn": empty_dsn, "schema": "t1"},
+        {"name": "other", "dsn": server.dsn(own)},
+        {"name": "two", "dsn": empty_dsn, "schema": "t2"},
+        {"name": "down", "dsn": "host=127.0.0.1 port=1 dbname=x"},
+    ]
+    fleet = mr.Fleet(targets, dir=folder)
+    assert fleet.status().set_index("target")["status"].to_dict() == {
+        "one": "not_installed",
+        "other": "not_installed",
+        "two": "not_installed",
+        "down": "unreachable",
+    }
+    found = fleet.install().set_index("target")
+    assert found["outcome"].fillna("").to_dict() == {"one": "added", "other": "installed", "two": "added", "down": ""}
+    assert found["status"].to_dict() == {"one": "done", "other": "done", "two": "done", "down": "unreachable"}
+    assert set(fleet.install()["outcome"].dropna()) == {"there already"}
+    rows = fleet.register("001_users", NAME)
+    assert [tuple(row) for row in rows[["target", "migration_name", "outcome"]].dropna().to_numpy()] == [
+        (target, name, "registered") for target in ("one", "other", "two") for name in ("001_users", NAME)
+    ]
+    assert fleet.status().set_index("target")["applied"].dropna().to_dict() == {"one": 2, "other": 2, "two": 2}
+    with pytest.raises(mr.UsageError, match="No migration was named"):
+        fleet.register()
+    server.drop_database(own)
+
+
+def test_row_security_holds_behind_the_views(tenants, folder, server):
+    roles = ("anon", "authenticated", "service_role")
+    missing = [role for role in roles if not execute(tenants, f"SELECT FROM pg_roles WHERE rolname = '{role}'")]
+    for role in missing:
+        execute(tenants, f"CREATE ROLE {role}")
+    try:
+        execute(tenants, "CREATE SCHEMA fresh; ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon")
+        with connect(tenants, folder, "fresh") as db:
+            db.install()
+        opened = "SELECT count(*) FROM migration_grants() g WHERE g.is_ours_to_close"
+        unprotected = (
+            "SELECT count(*) FROM migration_system_objects() s JOIN pg_class c ON c.oid = ANY (s.tables)"
+            " WHERE c.relkind = 'r' AND NOT c.relrowsecurity"
+        )
+        assert execute(tenants, f"SELECT ({opened}), ({unprotected})") == [(0, 0)]
+        execute(tenants, "GRANT SELECT ON migration_history TO anon")  # by hand, later
+        with psycopg.connect(tenants, autocommit=True) as connection:
+            connection.execute("SET ROLE anon")
+            assert connection.execute("SELECT count(*) FROM migration_history").fetchone() == (0,)
+    finally:
+        execute(tenants, "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM anon")
+        for role in missing:
+            execute(tenants, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 @pytest.mark.long

@@ -80,12 +80,3 @@ def test_what_a_version_drops_is_not_there_any_more():
                 or name.startswith(("execute_", "verify_"))
                 or name == "migration_deploys"
             )
-
-
-def test_every_table_is_watched_row_by_row():
-    (watched,) = re.findall(
-        r"REPLACE FUNCTION migrollback_schema\.migration_system_writes.*?END \$function\$;",
-        system_files.system_text(),
-        re.DOTALL,
-    )
-    assert set(re.findall(r"FROM migrollback_schema\.(\w+)", watched)) == set(system_files.table_names())

@@ -26,7 +26,7 @@ EVENTS = (
     "unmarked_production", "ledger_trust_changed", "proven", "dependency_dismissed", "snapshots_pruned",
     "policy_changed", "approval_requested", "approval_given", "request_withdrawn", "broke_glass", "role_granted",
     "role_revoked",
-    "archive_restored", "archives_pruned", "archive_erased", "archive_kept", "taken_over", "scope_changed",
+    "archive_restored", "archives_pruned", "archive_erased", "archive_kept", "taken_over", "scope_added",
 )  # fmt: skip
 CHANGES = ("created", "changed", "reordered", "dropped")
 

@@ -101,7 +101,7 @@ class InstallResult:
     trusted_ledger_owners: tuple[str, ...] = ()  #: roles whose deploy ledgers are trusted because the owner named them
     taken_over: TakenOver | None = None  #: what was taken over of the earlier tool; None: nothing was
     dry_run: bool = False  #: whether all of it was undone again
-    scope: tuple[str, ...] | None = None  #: schemas that the system is limited to; None: the whole database
+    scope: tuple[str, ...] | None = None  #: schemas of the scope; None: it has none
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

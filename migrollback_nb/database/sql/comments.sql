@@ -289,6 +289,16 @@ COMMENT ON COLUMN migrollback_schema.migration_archived_tables.differing IS
     'How many rows are not as they were, although they were put back.';
 COMMENT ON COLUMN migrollback_schema.migration_archived_tables.failure IS 'Why it could not be put back.';
 
+COMMENT ON TABLE migrollback_schema.migration_scopes IS
+    'One row for each scope: a history of its own, of one tenant''s schema. None: the history is of the whole '
+    'database.';
+COMMENT ON COLUMN migrollback_schema.migration_scopes.scope IS
+    'Its name, which the setting migrollback.scope of a session chooses: that of its schema.';
+COMMENT ON COLUMN migrollback_schema.migration_scopes.schemas IS
+    'The schemas that its snapshots look at, with what these depend on.';
+COMMENT ON COLUMN migrollback_schema.migration_scopes.added_at IS 'When it was added.';
+COMMENT ON COLUMN migrollback_schema.migration_scopes.added_by IS 'Database role that added it.';
+
 COMMENT ON TABLE migrollback_schema.migration_scope_members IS
     'What snapshots hold beyond the schemas that the installation is limited to, because something of them depended on '
     'it once.';

@@ -7,6 +7,7 @@ DECLARE
     role_before    constant pg_catalog.text := pg_catalog.current_setting('role');
     strings_before constant pg_catalog.text := pg_catalog.current_setting('standard_conforming_strings');
     schemas_before constant pg_catalog.name[] := pg_catalog.current_schemas(false);
+    scope_before   constant pg_catalog.text := pg_catalog.current_setting('migrollback.scope', true);
     our_version    constant pg_catalog.text := <<version>>;
     our_checksum   constant pg_catalog.text := <<checksum>>;
     our_signatures constant pg_catalog.text[] := <<functions>>;
@@ -19,6 +20,7 @@ DECLARE
     our_owner      pg_catalog.oid;
     recorded       pg_catalog.record;
     is_current     pg_catalog.bool := false;
+    is_divided     pg_catalog.bool := false;  -- into scopes
     routines_before pg_catalog.oid[] := '{}'; -- ours, before
     tables_before  pg_catalog.oid[] := '{}';
     in_the_way     pg_catalog.text;
@@ -40,7 +42,7 @@ DECLARE
                WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proowner = $1
                  AND format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) = ANY ($2)
               UNION ALL
-              SELECT pg_get_triggerdef(t.oid) || t.tgenabled::text
+              SELECT regexp_replace(pg_get_triggerdef(t.oid), '_of_scopes\M', '') || t.tgenabled::text
                 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
                WHERE c.relnamespace = 'migrollback_schema'::regnamespace AND NOT t.tgisinternal
                  AND p.pronamespace = c.relnamespace AND p.proowner = $1
@@ -50,6 +52,7 @@ BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     PERFORM set_config('standard_conforming_strings', 'on', true);
     PERFORM set_config('check_function_bodies', 'on', true);
+    PERFORM set_config('migrollback.scope', '', true);
     IF current_setting('lock_timeout') = '0' THEN
         PERFORM set_config('lock_timeout', '30s', true);
     END IF;
@@ -187,6 +190,11 @@ BEGIN
              GROUP BY a.grantee HAVING count(DISTINCT c.oid) = cardinality(tables_before));
 
         -- Tables, drops, functions, triggers --------------------------------------------------------------------
+        is_divided := EXISTS (SELECT FROM pg_class c WHERE c.relkind = 'v'
+                                 AND c.oid = to_regclass('migrollback_schema' || '.migration_history'));
+        IF is_divided THEN
+            PERFORM migrollback_schema.unite_migration_tables();
+        END IF;
         FOR step IN
             SELECT s.kind, s.file, s.checksum, s.since, s.body
             FROM (VALUES
@@ -226,6 +234,10 @@ BEGIN
                 VALUES (step.file, step.checksum, step.since);
             END IF;
         END LOOP;
+
+        IF is_divided THEN
+            PERFORM migrollback_schema.divide_migration_tables();
+        END IF;
 
         -- Rights ------------------------------------------------------------------------------------------------
         SELECT array_agg(format('FUNCTION %s', p.oid::regprocedure)) INTO new_objects
@@ -268,10 +280,14 @@ BEGIN
             ELSE
                 PERFORM migrollback_schema.save_migration(system_name, step.version, step.rollback_sql, step.checksum,
                     '{}'::text[], step.metadata || jsonb_build_object('search_path', 'migrollback_schema'::text));
+                IF is_divided THEN
+                    PERFORM migrollback_schema.adapt_system_rollback();
+                END IF;
                 PERFORM migrollback_schema.add_migration_event('upgraded', system_name, NULL::uuid, NULL::text,
                                                                our_client,
                     jsonb_build_object('from', from_version, 'to', our_version, 'system_state',
                                        to_jsonb(migrollback_schema.migration_system_state())));
+                PERFORM migrollback_schema.upgrade_migration_scopes(from_version, our_client);
             END IF;
         END LOOP;
         EXECUTE state_query INTO state USING our_owner, our_signatures;
@@ -286,6 +302,7 @@ BEGIN
         'from', from_version, 'to', our_version, 'changed', NOT is_current, 'revoked', revoked, 'files', ran,
         'taken_over', CASE WHEN is_earlier THEN current_setting('migrollback.taken_over')::jsonb END)::text, true);
     PERFORM set_config('migrollback.taken_over', '', true);
+    PERFORM set_config('migrollback.scope', coalesce(scope_before, ''), true);
     PERFORM set_config('role', role_before, true);
     PERFORM set_config('standard_conforming_strings', strings_before, true);
     PERFORM pg_catalog.set_config('search_path', path_before, true);

@@ -9,6 +9,7 @@ DROP TABLE IF EXISTS migrollback_schema.migration_proofs;
 DROP TABLE IF EXISTS migrollback_schema.migration_dismissed_dependencies;
 DROP TABLE IF EXISTS migrollback_schema.migration_policies;
 DROP TABLE IF EXISTS migrollback_schema.migration_scope_members;
+DROP TABLE IF EXISTS migrollback_schema.migration_scopes;
 DROP TABLE IF EXISTS migrollback_schema.migration_event_gate;
 DROP TABLE IF EXISTS migrollback_schema.migration_gate;
 DROP TABLE IF EXISTS migrollback_schema.migration_states;

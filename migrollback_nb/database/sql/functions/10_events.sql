@@ -47,7 +47,7 @@ BEGIN
     END IF;
     -- Without a lock two writers read the same last row and the chain forks. Held until COMMIT, because only then the
     -- row is visible.
-    LOCK TABLE migrollback_schema.migration_event_gate IN EXCLUSIVE MODE;
+    PERFORM migrollback_schema.lock_gate('migration_event_gate', 'EXCLUSIVE', true);
     SELECT e.event_number + 1, e.hash INTO NEW.event_number, NEW.previous_hash
       FROM migrollback_schema.migration_events e ORDER BY e.event_number DESC LIMIT 1;
     NEW.event_number  := coalesce(NEW.event_number, 1);
@@ -59,7 +59,7 @@ BEGIN
     -- the row of the history that the event tells of, as it stands now: audit_migrations() compares
     NEW.details := NEW.details - 'history_hash';
     IF NEW.event IN ('registered', 'applied', 'applied_again', 'rolled_back', 'failed', 'resolved', 'history_changed',
-                     'installed', 'upgraded', 'taken_over') THEN
+                     'installed', 'upgraded', 'taken_over', 'scope_added') THEN
         NEW.details := NEW.details || jsonb_strip_nulls(jsonb_build_object(
             'history_hash', migrollback_schema.migration_history_hash(NEW.migration_name)));
     ELSIF NEW.event = 'ledger_trust_changed' THEN
@@ -119,7 +119,7 @@ BEGIN
     IF asked = '0' THEN
         PERFORM set_config('lock_timeout', '10s', true);
     END IF;
-    LOCK TABLE migrollback_schema.migration_gate IN EXCLUSIVE MODE;
+    PERFORM migrollback_schema.lock_gate('migration_gate', 'EXCLUSIVE', true);
     PERFORM set_config('lock_timeout', asked, true);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.lock_migrations() IS
@@ -134,9 +134,9 @@ BEGIN
     -- neither: who holds it needs lock_migrations() at its end, and the two would wait for each other.
     LOOP
         BEGIN
-            LOCK TABLE migrollback_schema.migration_gate IN ROW SHARE MODE NOWAIT;
+            PERFORM migrollback_schema.lock_gate('migration_gate', 'ROW SHARE', false);
             BEGIN
-                LOCK TABLE migrollback_schema.migration_gate IN EXCLUSIVE MODE NOWAIT;
+                PERFORM migrollback_schema.lock_gate('migration_gate', 'EXCLUSIVE', false);
                 RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
             EXCEPTION WHEN SQLSTATE 'MR099' THEN
                 RETURN;                 -- with the subtransaction its lock is gone, and the weaker one stays
@@ -200,17 +200,18 @@ BEGIN
                                  FROM pg_stat_get_activity(pg_backend_pid()) a)) THEN
         RETURN NULL;
     END IF;
-    before := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - 'id' END;
-    after := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - 'id' END;
+    before := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - '{id,scope}'::text[] END;
+    after := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - '{id,scope}'::text[] END;
     IF TG_OP = 'UPDATE' THEN            -- only what differs
         SELECT jsonb_object_agg(b.key, b.value), jsonb_object_agg(b.key, after -> b.key) INTO before, after
           FROM jsonb_each(before) b WHERE b.value IS DISTINCT FROM after -> b.key;
     END IF;
     INSERT INTO migrollback_schema.migration_events (event, migration_name, details)
     VALUES ('history_changed', CASE WHEN TG_OP = 'DELETE' THEN OLD.migration_name ELSE NEW.migration_name END,
-            jsonb_strip_nulls(jsonb_build_object('table', TG_TABLE_NAME, 'operation', TG_OP,
-                                                 'depends_on', CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD)
-                                                                    ELSE to_jsonb(NEW) END -> 'depends_on'))
+            jsonb_strip_nulls(jsonb_build_object('table', migrollback_schema.scoped_definition(TG_TABLE_NAME),
+                                                 'operation', TG_OP, 'depends_on',
+                                                 CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD)
+                                                      ELSE to_jsonb(NEW) END -> 'depends_on'))
                 || jsonb_build_object('old', before, 'new', after));
     RETURN NULL;
 END $function$;

@@ -1,21 +1,20 @@
 -- ---------------------------------------------------------------------------------------------------
--- The scope of an installation: the schemas that it looks at, and what these depend on.
+-- What is looked at in a scope: its schemas, and what these depend on.
 -- ---------------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_scope() RETURNS text[]
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $function$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    IF NOT has_table_privilege('migrollback_schema' || '.migration_history', 'SELECT') THEN
-        RETURN NULL;                    -- who may only call functions looks at the whole database
+    -- most have none, and who may only call functions looks at the whole database
+    IF coalesce(current_setting('migrollback.scope', true), '') = ''
+       OR NOT has_table_privilege('migrollback_schema' || '.migration_scopes', 'SELECT') THEN
+        RETURN NULL;
     END IF;
-    RETURN (SELECT ARRAY(SELECT jsonb_array_elements_text(h.metadata -> 'scope'))
-              FROM migrollback_schema.migration_history h
-             WHERE h.migration_name = ANY ('{20250120_migration_rollback_system}'::text[])
-               AND jsonb_typeof(h.metadata -> 'scope') = 'array');
+    RETURN (SELECT s.schemas FROM migrollback_schema.migration_scopes s
+             WHERE s.scope = current_setting('migrollback.scope', true));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_scope() IS
-    'The schemas to which this installation is limited by set_migration_scope(); NULL: it looks at the whole '
-    'database. Does not write.';
+    'The schemas of this session''s scope; NULL: it has none, and looks at the whole database. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_scope_spaces() RETURNS oid[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -41,51 +40,8 @@ BEGIN
     END IF;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.plan_for_scope() IS
-    'To be called by a function that sets enable_seqscan, enable_hashjoin and enable_mergejoin itself: where the '
-    'installation is limited, plans use indexes from then on, until that function ends. Does not write.';
-
-CREATE OR REPLACE FUNCTION migrollback_schema.set_migration_scope(schemas text[], client text DEFAULT NULL)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-DECLARE
-    wanted  constant text[] := (SELECT array_agg(DISTINCT s.name ORDER BY s.name) FROM unnest(schemas) AS s (name));
-    missing text;
-BEGIN
-    IF cardinality(schemas) = 0 OR array_position(schemas, NULL) IS NOT NULL THEN
-        RAISE EXCEPTION 'no schema was named' USING ERRCODE = 'MR006',
-            HINT = 'Name the schemas to look at, or give NULL for the whole database.';
-    END IF;
-    SELECT s.name INTO missing FROM unnest(wanted) AS s (name)
-     WHERE to_regnamespace(quote_ident(s.name)) IS NULL OR s.name ~ '^pg_' OR s.name = 'information_schema' LIMIT 1;
-    IF missing IS NOT NULL THEN
-        RAISE EXCEPTION 'there is no schema % of one''s own here', quote_ident(missing) USING ERRCODE = 'MR006',
-            HINT = 'Create the schema first.';
-    END IF;
-    PERFORM migrollback_schema.lock_migrations();
-    IF migrollback_schema.migration_scope() IS NOT DISTINCT FROM wanted THEN
-        RETURN false;
-    END IF;
-    -- compared with one of another scope, all that only one of them holds would look created or dropped
-    IF EXISTS (SELECT FROM migrollback_schema.migration_snapshots) THEN
-        RAISE EXCEPTION 'there are snapshots of another scope' USING ERRCODE = 'MR006',
-            HINT = 'Say the scope when the system is installed, before the first snapshot.';
-    END IF;
-    PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
-    UPDATE migrollback_schema.migration_history h
-       SET metadata = h.metadata - 'scope'
-                      || jsonb_strip_nulls(jsonb_build_object('scope', wanted))
-     WHERE h.migration_name = ANY ('{20250120_migration_rollback_system}'::text[]);
-    PERFORM set_config('migrollback.recording', '', true);
-    PERFORM migrollback_schema.add_migration_event(
-        'scope_changed', NULL::text, NULL::uuid, NULL::text, set_migration_scope.client,
-        jsonb_build_object('schemas', wanted));
-    RETURN true;
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.set_migration_scope(text[], text) IS
-    'Writes: limits this installation to these schemas and what they depend on, or, with NULL, takes the limit away. '
-    'Snapshots, tokens, verification, drift and inferred dependencies look at no more than that; what a migration '
-    'or a rollback writes to the schema outside of it is told apart (migration_outside_writes()). Only before the '
-    'first snapshot is taken. Returns whether that is new. SQLSTATE MR006: no such schema, or there are snapshots.';
+    'To be called by a function that sets enable_seqscan, enable_hashjoin and enable_mergejoin itself: in a scope, '
+    'plans use indexes from then on, until that function ends. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_scope_objects()
 RETURNS TABLE (class_id oid, object_id oid, space_id oid)
@@ -114,9 +70,10 @@ BEGIN
             -- outside of it, what our own migrations have created or changed, and what a snapshot held before
             SELECT o.class, o.oid
               FROM (SELECT DISTINCT r.class_id, r.object_id FROM migrollback_schema.migration_objects r
-                     WHERE r.recorded_in = r.tableoid AND r.object_id >= 16384
+                     WHERE r.recorded_in = ('migrollback_schema' || '.migration_objects')::regclass
+                       AND r.object_id >= 16384
                     UNION SELECT s.class_id, s.object_id FROM migrollback_schema.migration_scope_members s
-                     WHERE s.recorded_in = s.tableoid) w
+                     WHERE s.recorded_in = ('migrollback_schema' || '.migration_scope_members')::regclass) w
              CROSS JOIN LATERAL (
                    SELECT w.class_id AS class, c.oid FROM pg_class c
                     WHERE w.class_id = 'pg_class'::regclass AND c.oid = w.object_id
@@ -230,7 +187,7 @@ BEGIN
     UNION SELECT 'pg_transform'::regclass, x.oid FROM pg_transform x;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.described_in_scope() IS
-    'Addresses of what may have a comment that a snapshot of a limited installation holds: migration_scope_objects(), '
+    'Addresses of what may have a comment that a snapshot of a scope holds: migration_scope_objects(), '
     'parts of relations, and what is in no schema. Nothing where there is no limit. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.schema_hash_of_scope() RETURNS text
@@ -243,5 +200,5 @@ BEGIN
                            unnest(a.definitions) AS definition FROM migrollback_schema.schema_object_arrays() a) o);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_hash_of_scope() IS
-    'The part of schema_hash() where the installation is limited: of all that schema_objects() gives. Does not '
+    'The part of schema_hash() in a scope: of all that schema_objects() gives. Does not '
     'write.';

@@ -60,27 +60,27 @@ BEGIN
     RETURN QUERY
     WITH named AS MATERIALIZED (
         -- also its columns (a full stop), constraints and the like (a space), arguments (a bracket)
-        SELECT o.ctid AS place, o.class_id AS class, o.object_id AS object, o.recorded_in
+        SELECT o AS place, o.class_id AS class, o.object_id AS object, o.recorded_in
         FROM unnest(identities) AS w (name)
         JOIN migrollback_schema.migration_objects o
           ON left(o.identity, 400) COLLATE "C" >= left(w.name, 400) COLLATE "C"
          AND left(o.identity, 400) COLLATE "C"
              < left(w.name, 399) || CASE WHEN strpos(w.name, '.') > 0 THEN '/' ELSE ' ' END COLLATE "C"
         UNION
-        SELECT o.ctid, o.class_id, o.object_id, o.recorded_in FROM migrollback_schema.migration_objects o
+        SELECT o, o.class_id, o.object_id, o.recorded_in FROM migrollback_schema.migration_objects o
         WHERE o.migration_name = ANY (names)),
     -- and what these were called before and since
     found AS (
         SELECT n.place FROM named n
         UNION
-        SELECT o.ctid FROM (SELECT DISTINCT n.class, n.object FROM named n WHERE n.recorded_in = here
+        SELECT o FROM (SELECT DISTINCT n.class, n.object FROM named n WHERE n.recorded_in = here
                             AND n.object IS NOT NULL) n
         JOIN migrollback_schema.migration_objects o ON o.object_id = n.object AND o.class_id = n.class
          AND o.recorded_in = here)
     SELECT o.migration_name, h.metadata ->> 'search_path', h.applied_at, o.action, o.kind, o.identity,
            CASE WHEN o.recorded_in = here THEN o.class_id END, CASE WHEN o.recorded_in = here THEN o.object_id END,
            o.column_number
-    FROM found f JOIN migrollback_schema.migration_objects o ON o.ctid = f.place
+    FROM (SELECT (f.place).* FROM found f) o
     JOIN migrollback_schema.migration_history h ON h.migration_name = o.migration_name AND h.status <> 'rolled_back'
     ORDER BY h.applied_at, h.migration_name COLLATE "C";
 END $function$;

@@ -10,11 +10,24 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     -- The names stand in the queries: of variables a plan would be made anew in each of a session's first calls, and an
     -- array that is no constant is searched from its begin for each row.
+    -- In the history of the whole database also what is locked for each scope; in that of a scope, its own.
     RETURN ARRAY(SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'migrollback_schema'::regnamespace
-                 AND c.relkind = 'r' AND c.relname = ANY (<<tables>>));
+                 AND c.relkind IN ('r', 'v') AND c.relname = ANY (<<relations>>))
+        || CASE WHEN current_setting('migrollback.scope', true) <> '' THEN ARRAY(
+               SELECT c.oid FROM pg_class c
+                WHERE c.relnamespace = 'migrollback_schema'::regnamespace AND c.relkind = 'r'
+                  AND c.relname IN (migrollback_schema.migration_gate_name('migration_gate'),
+                                    migrollback_schema.migration_gate_name('migration_event_gate')))
+           ELSE ARRAY(
+               SELECT c.oid FROM pg_class c
+                WHERE c.relnamespace = 'migrollback_schema'::regnamespace AND c.relkind = 'r'
+                  -- '`' follows '_'
+                  AND (c.relname >= 'migration_gate_' AND c.relname < 'migration_gate`'
+                       OR c.relname >= 'migration_event_gate_' AND c.relname < 'migration_event_gate`')
+                  AND c.relname ~ '^migration_(event_)?gate_[0-9a-f]{12}$') END;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_tables() IS
-    'The tables that install made. Does not write.';
+    'The tables that install made, and the views of scopes in place of them. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_objects(OUT tables oid[], OUT routines oid[])
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -31,8 +44,8 @@ BEGIN
            AND format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) = ANY (<<functions>>));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
-    'The tables and functions that install made: what migration SQL may not touch, and whose rights are revoked. '
-    'Does not write.';
+    'The tables, views and functions that install made: what migration SQL may not touch, and whose rights are '
+    'revoked. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_token_query() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
@@ -42,8 +55,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
     SELECT $query$
         WITH ours AS MATERIALIZED (
             SELECT c.oid, c.relowner FROM pg_catalog.pg_class c
-             WHERE c.relnamespace = 'migrollback_schema'::pg_catalog.regnamespace AND c.relkind = 'r'
-               AND c.relname = ANY (<<tables>>)),
+             WHERE c.relnamespace = 'migrollback_schema'::pg_catalog.regnamespace AND c.relkind IN ('r', 'v')
+               AND c.relname = ANY (<<relations>>)),
         tables AS MATERIALIZED (SELECT pg_catalog.array_agg(o.oid) AS oids FROM ours o)
         SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashtidextended(
                    v.place, v.xid::pg_catalog.text::pg_catalog.int8)))
@@ -84,26 +97,18 @@ CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_writes(
     tables oid[], rows boolean DEFAULT false)
 RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    found text;
 BEGIN
     IF rows THEN                        -- nothing counts: look at the rows themselves
-        RETURN (SELECT concat_ws(' ', count(*), sum(hashtidextended(r.place, r.xid::text::bigint)))
-                FROM (SELECT h.ctid AS place, h.xmin AS xid FROM migrollback_schema.migration_history h
-                      UNION ALL SELECT d.ctid, d.xmin FROM migrollback_schema.migration_dependencies d
-                      UNION ALL SELECT q.ctid, q.xmin FROM migrollback_schema.migration_dependency_searches q
-                      UNION ALL SELECT s.ctid, s.xmin FROM migrollback_schema.migration_snapshots s
-                      UNION ALL SELECT o.ctid, o.xmin FROM migrollback_schema.migration_objects o
-                      UNION ALL SELECT f.ctid, f.xmin FROM migrollback_schema.migration_system_files f
-                      UNION ALL SELECT v.ctid, v.xmin FROM migrollback_schema.migration_destroyed_values v
-                      UNION ALL SELECT p.ctid, p.xmin FROM migrollback_schema.migration_proofs p
-                      UNION ALL SELECT n.ctid, n.xmin FROM migrollback_schema.migration_dismissed_dependencies n
-                      UNION ALL SELECT t.ctid, t.xmin FROM migrollback_schema.migration_states t
-                      UNION ALL SELECT l.ctid, l.xmin FROM migrollback_schema.migration_policies l
-                      UNION ALL SELECT g.ctid, g.xmin FROM migrollback_schema.migration_gate g
-                      UNION ALL SELECT w.ctid, w.xmin FROM migrollback_schema.migration_event_gate w
-                      UNION ALL SELECT m.ctid, m.xmin FROM migrollback_schema.migration_scope_members m
-                      UNION ALL SELECT a.ctid, a.xmin FROM migrollback_schema.migration_archives a
-                      UNION ALL SELECT t.ctid, t.xmin FROM migrollback_schema.migration_archived_tables t
-                      UNION ALL SELECT e.ctid, e.xmin FROM migrollback_schema.migration_events e) r);
+        EXECUTE (SELECT format('SELECT concat_ws('' '', count(*), sum(hashtidextended(r.place, r.xid::text::bigint))) '
+                               'FROM (%s) r', string_agg(format('SELECT t.ctid AS place, t.xmin AS xid FROM %s t',
+                                                                c.oid::regclass), ' UNION ALL '))
+                   FROM pg_class c
+                  WHERE c.oid = ANY (coalesce(nullif(tables, '{}'),
+                                              migrollback_schema.migration_system_tables()))
+                    AND c.relkind = 'r') INTO found;
+        RETURN found;
     END IF;
     RETURN (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid),
                                         pg_stat_get_xact_tuples_updated(o.oid), pg_stat_get_xact_tuples_deleted(o.oid)),
@@ -113,6 +118,22 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_writes(oid[], boolean) IS
     'Differs as soon as this transaction has written a row of one of these tables. rows: look at the rows, where '
     'nothing counts them. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.is_history_written_here(others text[]) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    history constant regclass := migrollback_schema.migration_table('migration_history');
+    found   boolean;
+BEGIN
+    -- a view has no xmin
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s h WHERE age(h.xmin) <= 0 AND h.migration_name <> ALL ($1)%s)',
+                   history, CASE WHEN history <> ('migrollback_schema' || '.migration_history')::regclass
+                                 THEN ' AND h.scope = $2' END)
+       INTO found USING others, migrollback_schema.migration_scope_name();
+    RETURN found;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.is_history_written_here(text[]) IS
+    'Whether this transaction has written a row of the history, but for those of these migrations. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.transaction_changes(catalogs_only boolean) RETURNS numeric
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$

@@ -10,11 +10,10 @@ DECLARE
 BEGIN
     INSERT INTO migrollback_schema.migration_events AS e (event, migration_name, attempt_id, reason, client, details)
     VALUES (add_migration_event.event, add_migration_event.migration_name, add_migration_event.attempt_id,
-            add_migration_event.reason,
-            add_migration_event.client, coalesce(add_migration_event.details, '{}'))
+            add_migration_event.reason, add_migration_event.client, coalesce(add_migration_event.details, '{}'))
     -- A transaction that still sees what was before the lock gets the number of another event: SQLSTATE 40001 then, and
     -- not 23505. Otherwise there is no conflict.
-    ON CONFLICT (event_number) DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING e.event_number INTO STRICT number;
     RETURN number;
 END $function$;
@@ -114,10 +113,12 @@ BEGIN
         END IF;
     END IF;
     IF verdict <> 'unchanged' AND cardinality(depends_on) > 0 THEN
+        -- not ON CONFLICT (columns): in a scope the key has one more
+        UPDATE migrollback_schema.migration_dependencies d SET source = 'declared', because = NULL
+         WHERE d.migration_name = save_migration.name AND d.depends_on = ANY (save_migration.depends_on);
         INSERT INTO migrollback_schema.migration_dependencies (migration_name, depends_on)
         SELECT DISTINCT save_migration.name, d.name FROM unnest(save_migration.depends_on) AS d (name)
-        ON CONFLICT ON CONSTRAINT migration_dependencies_migration_name_depends_on_key DO UPDATE
-            SET source = 'declared', because = NULL;
+        ON CONFLICT DO NOTHING;
         -- what a person dismissed and a file declares is declared
         DELETE FROM migrollback_schema.migration_dismissed_dependencies n
          WHERE n.migration_name = save_migration.name AND n.depends_on = ANY (save_migration.depends_on);
@@ -188,8 +189,7 @@ BEGIN
             migration_name := m.name;
             verdict := migrollback_schema.register_migration(m.name, m.version, m.rollback_sql, m.checksum,
                                                              m.depends_on, m.metadata,
-                                                             register_migrations.client,
-                                                                 register_migrations.search_path);
+                register_migrations.client, register_migrations.search_path);
             RETURN NEXT;
         END LOOP;
         RETURN;

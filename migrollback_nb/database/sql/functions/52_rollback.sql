@@ -192,10 +192,10 @@ BEGIN
                     -- apart from the next: there our functions may be gone
                     IF check_each AND NOT is_system AND NOT outcome ? 'sqlstate' THEN
                         EXECUTE token_query INTO token_now;
-                        IF token_now IS DISTINCT FROM token
-                           OR EXISTS (SELECT FROM migrollback_schema.migration_history h
-                                      WHERE age(h.xmin) <= 0
-                                        AND (cardinality(names) = 1 OR h.migration_name <> ALL (names))) THEN
+                        IF token_now IS DISTINCT FROM token THEN
+                            outcome := touched;
+                        ELSIF migrollback_schema.is_history_written_here(CASE WHEN cardinality(names) > 1 THEN names
+                                                                         ELSE '{}' END) THEN
                             outcome := touched;
                         END IF;
                     END IF;
@@ -233,10 +233,12 @@ BEGIN
             END IF;
             IF refusal IS NULL AND NOT dry_run AND NOT check_each THEN
                 EXECUTE token_query INTO token_now;
-                IF token_now IS DISTINCT FROM token
-                   OR EXISTS (SELECT FROM migrollback_schema.migration_history h
-                              WHERE age(h.xmin) <= 0 AND h.migration_name <> ALL (names)) THEN
+                IF token_now IS DISTINCT FROM token THEN
                     outcome := touched;
+                ELSIF migrollback_schema.is_history_written_here(names) THEN
+                    outcome := touched;
+                END IF;
+                IF outcome = touched THEN
                     RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
                 END IF;
             END IF;

@@ -59,7 +59,7 @@ BEGIN
     IF since_event IS NOT NULL THEN     -- what its own SQL wrote when it was applied again is no conflict
         EXECUTE format('UPDATE migrollback_archive.%I a SET skip = true FROM %s WHERE %s AND age(t.xmin) < $1',
                        place.data, source, migrollback_schema.archive_join(place.part, relation, false))
-        USING (SELECT age(e.xmin) FROM migrollback_schema.migration_events e WHERE e.event_number = since_event);
+        USING age(migrollback_schema.migration_row_xmin('migration_events', 'event_number', since_event));
         RETURN;
     END IF;
     EXECUTE format('SELECT array_agg(DISTINCT t.xmin::text) FROM %s JOIN migrollback_archive.%I a ON %s', source,

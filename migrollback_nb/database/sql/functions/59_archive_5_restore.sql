@@ -52,8 +52,9 @@ BEGIN
             -- the number of this transaction: what it wrote is no other session's
             UPDATE migrollback_schema.migration_archived_tables t SET restored_at = clock_timestamp()
              WHERE t.part = place.part;
-            UPDATE migrollback_schema.migration_archived_tables t SET restored_in = (
-                SELECT x.xmin::text FROM migrollback_schema.migration_archived_tables x WHERE x.part = place.part)
+            UPDATE migrollback_schema.migration_archived_tables t
+               SET restored_in = migrollback_schema.migration_row_xmin('migration_archived_tables', 'part',
+                                                                       place.part)::text
              WHERE t.part = place.part;
         EXCEPTION
             WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN

@@ -14,7 +14,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
            a.restored_at
       FROM migrollback_schema.migration_archives a
       JOIN migrollback_schema.migration_archived_tables t USING (archive_id)
-     GROUP BY a.archive_id ORDER BY a.archive_id DESC
+     GROUP BY a.archive_id, a.migration_name, a.event_number, a.direction, a.kept_at, a.why_not, a.restored_at
+     ORDER BY a.archive_id DESC
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_archive_list() IS
     'What is kept of destroyed values, the newest first: migration, event (which restore_migration_archive() takes), '

@@ -88,7 +88,8 @@ BEGIN
         -- it is no more: as the migration that made it knew it
         (SELECT o.table_identity FROM migrollback_schema.migration_objects o
           WHERE o.object_id = table_of_object.object_id AND o.class_id = table_of_object.class_id
-            AND o.recorded_in = o.tableoid AND o.table_identity IS NOT NULL
+            AND o.recorded_in = ('migrollback_schema' || '.migration_objects')::regclass
+            AND o.table_identity IS NOT NULL
           ORDER BY o.recorded_at DESC LIMIT 1));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.table_of_object(text, text, oid, oid) IS

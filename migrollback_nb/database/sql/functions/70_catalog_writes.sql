@@ -238,7 +238,8 @@ BEGIN
            o.object_id, o.column_number, NULL::tid
       FROM migrollback_schema.migration_objects o
       JOIN migrollback_schema.migration_history h ON h.migration_name = o.migration_name AND h.status <> 'rolled_back'
-     WHERE o.object_id = ANY (gone) AND o.action <> 'dropped' AND o.recorded_in = o.tableoid
+     WHERE o.object_id = ANY (gone) AND o.action <> 'dropped'
+       AND o.recorded_in = ('migrollback_schema' || '.migration_objects')::regclass
        AND o.class_id <> 'pg_description'::regclass
        AND CASE WHEN o.column_number > 0 THEN
                 NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = o.object_id AND a.attnum = o.column_number

@@ -159,7 +159,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
     there AS MATERIALIZED (SELECT * FROM migrollback_schema.schema_object_addresses()),
     recorded AS MATERIALIZED (
         SELECT p.migration_name, p.place, o.action, o.kind, o.identity, o.source, o.object_id, o.column_number,
-               CASE WHEN o.recorded_in = o.tableoid THEN o.class_id END AS class_id
+               CASE WHEN o.recorded_in = ('migrollback_schema' || '.migration_objects')::regclass
+                    THEN o.class_id END AS class_id
         FROM migrollback_schema.migration_objects o JOIN placed p ON p.migration_name = o.migration_name)
     -- By its address, for a later migration may have renamed it; by its name where the address is none any more: after
     -- a restore from a dump, or where a rollback created it anew.
@@ -249,7 +250,7 @@ BEGIN
                       AND h.status <> 'rolled_back'
                  WHERE r.object_id = object AND r.class_id = class AND r.column_number = number
                    AND r.action <> 'dropped'
-                   AND r.recorded_in = r.tableoid) o;
+                   AND r.recorded_in = ('migrollback_schema' || '.migration_objects')::regclass) o;
     END IF;
     IF found_in IS NULL THEN            -- known by name only
         SELECT array_agg(o.migration_name ORDER BY o.applied_at, o.migration_name COLLATE "C") INTO found_in

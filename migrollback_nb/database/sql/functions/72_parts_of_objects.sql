@@ -134,7 +134,8 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
            o.column_number, NULL::tid
       FROM migrollback_schema.migration_objects o
       JOIN migrollback_schema.migration_history h ON h.migration_name = o.migration_name AND h.status <> 'rolled_back'
-     WHERE o.class_id = 'pg_description'::regclass AND o.action <> 'dropped' AND o.recorded_in = o.tableoid
+     WHERE o.class_id = 'pg_description'::regclass AND o.action <> 'dropped'
+       AND o.recorded_in = ('migrollback_schema' || '.migration_objects')::regclass
        AND NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = o.object_id AND d.objsubid = o.column_number)
        AND NOT EXISTS (SELECT FROM migrollback_schema.migration_objects p
                        JOIN migrollback_schema.migration_history q ON q.migration_name = p.migration_name

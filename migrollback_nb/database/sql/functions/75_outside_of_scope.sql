@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------------------------------
--- What a transaction has written to the schema outside of the installation's scope, where no snapshot looks.
+-- What a transaction has written to the schema outside of the session's scope, where no snapshot looks.
 -- ---------------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_dropped_addresses(OUT classes oid[], OUT objects oid[])
@@ -48,8 +48,8 @@ BEGIN
       FROM (SELECT n.class, jsonb_agg(n.oid) AS oids FROM inside n GROUP BY n.class) i;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.mark_outside_of_scope() IS
-    'To be called before SQL runs: what migration_outside_writes() takes after it. NULL where the installation is not '
-    'limited. Does not write.';
+    'To be called before SQL runs: what migration_outside_writes() takes after it. NULL without a scope. '
+    ' Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_outside_writes(marked jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -130,7 +130,8 @@ BEGIN
                AND NOT marked -> 'gone' @> to_jsonb(g.oid)
                -- by what is known of whose they were, their names are told above
                AND NOT EXISTS (SELECT FROM migrollback_schema.migration_objects o WHERE o.object_id = g.oid
-                               AND o.class_id = g.class AND o.recorded_in = o.tableoid))
+                               AND o.class_id = g.class
+                               AND o.recorded_in = ('migrollback_schema' || '.migration_objects')::regclass))
         -- of what goes as a whole not each part
         SELECT jsonb_agg(jsonb_build_object(
                    'change', 'dropped', 'kind', CASE u.class WHEN 'pg_class'::regclass THEN 'relation'
@@ -146,8 +147,8 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_outside_writes(jsonb) IS
     'What this transaction has created, changed and dropped since mark_outside_of_scope() (marked) of what no '
-    'snapshot of this installation holds: an array of change, kind and identity; of what was dropped often without a '
-    'name. NULL where the installation is not limited. Does not write.';
+    'snapshot of this scope holds: an array of change, kind and identity; of what was dropped often without a '
+    'name. NULL without a scope. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.outside_changes(details jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
@@ -203,7 +204,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.outside_of_rollbacks(text[]) IS
     'What the last rollbacks of these migrations wrote to the schema outside of the scope (changes), as '
     'migration_outside_writes() gives it, and of which migrations that is not known (unknown): those that ran outside '
-    'a transaction. Nothing where the installation is not limited. Does not write.';
+    'a transaction. Nothing without a scope. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.seen_late_outside(
     names text[], expected jsonb, objects_before jsonb, objects_now jsonb, OUT keys text[], OUT uncompared text[],

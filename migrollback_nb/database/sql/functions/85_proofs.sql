@@ -10,6 +10,9 @@ DECLARE
     grades jsonb;
 BEGIN
     PERFORM migrollback_schema.lock_migrations();
+    DELETE FROM migrollback_schema.migration_proofs p
+     USING jsonb_to_recordset(record_migration_proofs.proofs) AS w (migration_name text, checksum text)
+     WHERE p.migration_name = w.migration_name AND p.checksum = w.checksum;
     INSERT INTO migrollback_schema.migration_proofs AS p (migration_name, checksum, grade, effects, differences,
                                                           server_version, client, rollback_md5)
     SELECT DISTINCT ON (w.migration_name, w.checksum)
@@ -17,11 +20,7 @@ BEGIN
            w.server_version, record_migration_proofs.client, w.rollback_md5
     FROM jsonb_to_recordset(record_migration_proofs.proofs) AS w (migration_name text, checksum text, grade text,
         effects jsonb, differences jsonb, server_version text, rollback_md5 text)
-    ORDER BY w.migration_name, w.checksum
-    ON CONFLICT (migration_name, checksum) DO UPDATE
-    SET grade = excluded.grade, effects = excluded.effects, differences = excluded.differences,
-        server_version = excluded.server_version, client = excluded.client, rollback_md5 = excluded.rollback_md5,
-        proven_by = DEFAULT, proven_at = DEFAULT;
+    ORDER BY w.migration_name, w.checksum;
     SELECT jsonb_object_agg(w.migration_name, w.grade) INTO grades
       FROM jsonb_to_recordset(record_migration_proofs.proofs) AS w (migration_name text, grade text);
     IF grades IS NOT NULL THEN

@@ -140,13 +140,10 @@ BEGIN
     END IF;
     number := migrollback_schema.record_policy_change(policy, before, after, reason, client);
     PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
+    DELETE FROM migrollback_schema.migration_policies p WHERE p.policy_name = set_migration_policy.policy;
     INSERT INTO migrollback_schema.migration_policies
     SELECT p.* FROM jsonb_populate_record(NULL::migrollback_schema.migration_policies,
-                                          after || jsonb_build_object('event_number', number)) p
-    ON CONFLICT (policy_name) DO UPDATE SET
-        commands = excluded.commands, targets = excluded.targets, conditions = excluded.conditions,
-        approvals = excluded.approvals, approvers = excluded.approvers, break_glass_by = excluded.break_glass_by,
-        valid_minutes = excluded.valid_minutes, event_number = excluded.event_number;
+                                          after || jsonb_build_object('event_number', number)) p;
     PERFORM set_config('migrollback.recording', '', true);
     RETURN true;
 END $function$;

@@ -100,13 +100,13 @@ CREATE OR REPLACE FUNCTION migrollback_schema.record_dependency_searches(searche
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     PERFORM migrollback_schema.lock_migrations();
+    DELETE FROM migrollback_schema.migration_dependency_searches s
+     USING jsonb_to_recordset(searches) AS w (migration_name text) WHERE s.migration_name = w.migration_name;
     INSERT INTO migrollback_schema.migration_dependency_searches AS s (migration_name, searched_in, remarks)
     SELECT w.migration_name, CASE WHEN w.searched_in = 'files' OR EXISTS (
                SELECT FROM migrollback_schema.migration_objects o WHERE o.migration_name = w.migration_name)
                THEN w.searched_in ELSE 'nothing' END, coalesce(w.remarks, '[]')
-      FROM jsonb_to_recordset(searches) AS w (migration_name text, searched_in text, remarks jsonb)
-    ON CONFLICT ON CONSTRAINT migration_dependency_searches_pkey DO UPDATE
-        SET searched_in = excluded.searched_in, remarks = excluded.remarks, searched_at = clock_timestamp();
+      FROM jsonb_to_recordset(searches) AS w (migration_name text, searched_in text, remarks jsonb);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_dependency_searches(jsonb) IS
     'Writes: keeps that it was looked for what each of these migrations needs. searches: an array of objects '

@@ -40,7 +40,8 @@ DECLARE
     bound_ms constant numeric := max_stall_ms - least(60, max_stall_ms / 5.0);
     patience constant timestamptz := clock_timestamp() + make_interval(secs => patience_ms / 1000.0);
     here     constant oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
-    gate     constant oid := to_regclass('migrollback_schema' || '.migration_gate');
+    gate     constant oid := to_regclass(format(
+        '%s.%I', 'migrollback_schema', migrollback_schema.migration_gate_name('migration_gate')));
     holder   int;
     waiting  bigint;
     began    timestamptz;               -- when the rehearsal was first seen

@@ -94,7 +94,7 @@ BEGIN
         SELECT c.oid, c.relname, c.relrowsecurity, c.relowner, EXISTS (SELECT FROM pg_policy p
             WHERE p.polrelid = c.oid AND p.polname <> 'granted_roles') AS has_others
         FROM migrollback_schema.migration_system_objects() s JOIN pg_class c ON c.oid = ANY (s.tables)
-          ORDER BY c.relname
+         WHERE c.relkind = 'r' ORDER BY c.relname
     LOOP
         names := names || regexp_replace(protected.relname, '^migration_', '');
         IF NOT protected.relrowsecurity AND roles IS NOT NULL OR protected.relrowsecurity AND roles IS NULL

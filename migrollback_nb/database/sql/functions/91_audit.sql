@@ -50,7 +50,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
              WHERE e.event = 'history_changed' AND e.details ->> 'operation' = 'UPDATE'
                AND e.details #> '{new,migration_name}' IS NOT NULL) n
         WHERE e.event IN ('registered', 'applied', 'applied_again', 'rolled_back', 'failed', 'resolved',
-                          'history_changed', 'installed', 'upgraded', 'ledger_trust_changed', 'taken_over')
+                          'history_changed', 'installed', 'upgraded', 'ledger_trust_changed', 'taken_over',
+                          'scope_added')
           AND n.name IS NOT NULL
           AND (e.event <> 'history_changed' OR e.details ->> 'table' = 'migration_history')
           AND NOT (e.event = 'resolved' AND e.details ->> 'old' = 'half applied')),
@@ -215,7 +216,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
                ('migration_events', 'refuse_kept_rehearsal'), ('migration_policies', 'guard_policy_change'),
                ('migration_policies', 'refuse_policy_truncate')),
     ours AS MATERIALIZED (SELECT o.tables, o.routines FROM migrollback_schema.migration_system_objects() o),
-    relation AS MATERIALIZED (SELECT c.oid, c.relname FROM ours o JOIN pg_class c ON c.oid = ANY (o.tables)),
+    relation AS MATERIALIZED (
+        SELECT c.oid, migrollback_schema.scoped_definition(c.relname) AS relname, c.relkind
+          FROM ours o JOIN pg_class c ON c.oid = ANY (o.tables)),
     installed AS (
         SELECT e.event_number, e.details -> 'system_state' AS state FROM migrollback_schema.migration_events e
         WHERE e.event IN ('installed', 'upgraded') ORDER BY e.event_number DESC LIMIT 1)
@@ -225,7 +228,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
                                   WHEN t.tgfoid <> ALL (o.routines) THEN 'calls a function that is not this system''s'
                                   ELSE 'does not fire under session_replication_role = replica' END)
     FROM trigger_list l CROSS JOIN ours o
-    LEFT JOIN relation c ON c.relname = l.table_name
+    LEFT JOIN relation c ON c.relname = l.table_name AND c.relkind = 'r'
     LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = l.name AND NOT t.tgisinternal
     WHERE t.oid IS NULL OR t.tgenabled <> 'A' OR t.tgfoid <> ALL (o.routines)
     UNION ALL
@@ -236,7 +239,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
     UNION ALL
     SELECT 'rule', format('%s on %s', w.rulename, c.relname), NULL,
            format('rule %s on %s is not this system''s', w.rulename, c.relname)
-    FROM relation c JOIN pg_rewrite w ON w.ev_class = c.oid
+    FROM relation c JOIN pg_rewrite w ON w.ev_class = c.oid AND (c.relkind = 'r' OR w.rulename <> '_RETURN')
     UNION ALL
     SELECT 'table', i.inhrelid::regclass::text, NULL,
            format('table %s inherits from %s, so that its rows are read with it', i.inhrelid::regclass, c.relname)

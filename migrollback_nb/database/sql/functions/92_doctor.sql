@@ -194,10 +194,10 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $fu
         FROM counted c WHERE c.without_sql > 0
         UNION ALL
         SELECT 'note', 'size', s.relname, format('%s: %s', s.relname, pg_size_pretty(pg_total_relation_size(s.oid))),
-               CASE s.relname WHEN 'migration_snapshots' THEN 'migrollback snapshots --prune 30d'
+               CASE WHEN s.relname LIKE 'migration_snapshots%' THEN 'migrollback snapshots --prune 30d'
                ELSE 'It grows by a few hundred bytes for each event; it is never cut.' END
-        FROM pg_class s WHERE s.oid IN (to_regclass('migrollback_schema' || '.migration_snapshots'),
-                                        to_regclass('migrollback_schema' || '.migration_events'))
+        FROM pg_class s WHERE s.oid IN (migrollback_schema.migration_table('migration_snapshots'),
+                                        migrollback_schema.migration_table('migration_events'))
           AND pg_total_relation_size(s.oid) > 256 * 1024 * 1024) AS v
 $function$;
 COMMENT ON FUNCTION migrollback_schema.diagnose_history() IS
