@@ -12,9 +12,10 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
+from migrollback_nb.database.execution import ExecutionResult
 from migrollback_nb.database.gate import Gate
 from migrollback_nb.database.queries import Queries
-from migrollback_nb.database.session import PATIENCE, ExecutionResult, Row, Session
+from migrollback_nb.database.session import PATIENCE, Row, Session
 from migrollback_nb.database.settings import milliseconds
 
 #: So long another session is waited for, in seconds, where a rollback may take any time.

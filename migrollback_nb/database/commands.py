@@ -12,9 +12,10 @@ from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
 from migrollback_nb.database.attempts import Attempts
+from migrollback_nb.database.execution import ExecutionResult
 from migrollback_nb.database.gate import Gate
 from migrollback_nb.database.retries import RETRIED, retrying
-from migrollback_nb.database.session import ExecutionResult, Row, Session
+from migrollback_nb.database.session import Row, Session
 
 
 @contextmanager

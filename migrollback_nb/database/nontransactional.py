@@ -10,10 +10,11 @@ from psycopg.types.json import Jsonb
 from migrollback_nb.core import errors
 from migrollback_nb.core.results.progress import first_words
 from migrollback_nb.database.attempts import Attempts
+from migrollback_nb.database.execution import ExecutionResult
 from migrollback_nb.database.lock_connection import before_statements, gate_held
 from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.retries import retrying
-from migrollback_nb.database.session import ExecutionResult, Row, Session
+from migrollback_nb.database.session import Row, Session
 from migrollback_nb.database.statement_run import Run, StatementRunner
 
 

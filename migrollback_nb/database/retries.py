@@ -10,7 +10,8 @@ from psycopg import sql
 
 from migrollback_nb.core import errors
 from migrollback_nb.database.blockers import describe_blockers
-from migrollback_nb.database.session import ExecutionResult, Row
+from migrollback_nb.database.execution import ExecutionResult
+from migrollback_nb.database.session import Row
 
 if TYPE_CHECKING:
     from migrollback_nb.database.session import Session

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, LiteralString, Self
 
@@ -42,17 +42,6 @@ _BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 
 class Undo(Exception):
     """Ends a transaction that is to leave nothing."""
-
-
-@dataclass(slots=True)
-class ExecutionResult:
-    """What came back from running migration SQL."""
-
-    rows: list[Row]
-    details: dict[str, Row]  #: name -> details of its last event of this attempt
-    attempt_id: str
-    notices: list[Notice] = field(default_factory=list)
-    blocked_by: str | None = None  #: who held the lock that was not got, and what to do
 
 
 class Session:

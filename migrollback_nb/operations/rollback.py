@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results import Assessment, ChainResult, Preview, Rehearsal, RollbackResult
     from migrollback_nb.core.results.selection import Range
     from migrollback_nb.database import Database
+    from migrollback_nb.database.execution import ExecutionResult
     from migrollback_nb.database.gate import RollbackFacts
     from migrollback_nb.database.progress import RollbackCallback
-    from migrollback_nb.database.session import ExecutionResult
     from migrollback_nb.operations.snapshots import Snapshots
 
 

@@ -14,7 +14,7 @@ from migrollback_nb.replay import patience
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
-    from migrollback_nb.database.session import ExecutionResult
+    from migrollback_nb.database.execution import ExecutionResult
     from migrollback_nb.files.migration import MigrationFile
 
 
