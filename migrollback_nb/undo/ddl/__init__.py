@@ -12,7 +12,7 @@ from migrollback_nb.undo.ddl.create import create_steps
 from migrollback_nb.undo.ddl.drop import drop_steps
 from migrollback_nb.undo.ddl.grants import grant_steps, grants_of_new
 from migrollback_nb.undo.ddl.objects import ROUTINES, VIEWS, Definition, Key, Objects, Step, by_hand, once_all_exist
-from migrollback_nb.undo.ddl.order import CREATED_FIRST, DROPPED_FIRST, in_order, naming, place, waiting
+from migrollback_nb.undo.ddl.order import CREATED_FIRST, DROPPED_FIRST, in_order, naming, place, referring, waiting
 from migrollback_nb.undo.ddl.ownership import is_created_implicitly, is_dropped_with
 from migrollback_nb.undo.ddl.quoting import literal
 from migrollback_nb.undo.ddl.states import Schemas
@@ -80,7 +80,7 @@ def _objects(schemas: Schemas) -> Iterator[Step]:
     waits = waiting(again, _unfinished(again))
     in_turn = in_order(again, waits)
     creates = [key for key in in_turn if not is_created_implicitly(schemas, key, again[key], schemas.old)]
-    drops = [key for key in reversed(in_order(gone)) if not is_created_implicitly(schemas, key, gone[key], schemas.new)]
+    drops = _drops(schemas, gone)
     changes = sorted((key for key in schemas.changed if key[0] not in _SAID), key=lambda key: (place(key[0]), key[1]))
     written = set(creates)
     # parts of what is created again: neither its text nor a statement of their own brings them
@@ -119,6 +119,26 @@ def _objects(schemas: Schemas) -> Iterator[Step]:
     yield from create(() if late else rest)
     yield from _switched_off({key: d for key, d in dropped.items() if key not in written and key not in parts})
     yield from create(key for key in in_order(parts) if key[0] in ("index", "trigger", "rule", "policy", "constraint"))
+
+
+def _drops(schemas: Schemas, gone: dict[Key, Definition]) -> list[Key]:
+    """In which order what was created is dropped. Adds to it foreign keys that go with no table in time."""
+    foreign_keys = referring(schemas.created)
+    refers: dict[Key, list[Key]] = {}
+    for table, to in foreign_keys.values():
+        refers.setdefault(table, []).append(to)
+    drops = [
+        key
+        for key in reversed(in_order(gone, refers=refers))
+        if not is_created_implicitly(schemas, key, gone[key], schemas.new)
+    ]
+    # of tables that refer to each other one would keep the other
+    places = {key: number for number, key in enumerate(drops)}
+    for key, (table, to) in foreign_keys.items():
+        if key not in gone and table in places and to in places and places[to] < places[table]:
+            gone[key] = schemas.created[key]
+            drops.insert(0, key)
+    return drops
 
 
 def _switched_off(implicit: Mapping[Key, Definition]) -> Iterator[Step]:

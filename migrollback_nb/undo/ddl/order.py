@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from migrollback_nb.undo.ddl.objects import Definition, Key
+from migrollback_nb.core.object_names import split_table
+from migrollback_nb.undo.ddl.objects import TABLES, Definition, Key
 
 #: In this order objects are created; the other way round they are dropped. What names another comes after it, whatever
 #: its place here.
@@ -29,8 +30,22 @@ def place(kind: str) -> int:
     return ORDER.index(kind) if kind in ORDER else len(ORDER)
 
 
-def in_order(found: Mapping[Key, Definition], after: Mapping[Key, Collection[Key]] | None = None) -> list[Key]:
-    """Sort by the order in which they can be created. after: what each needs besides what it names."""
+def in_order(
+    found: Mapping[Key, Definition],
+    after: Mapping[Key, Collection[Key]] | None = None,
+    refers: Mapping[Key, Collection[Key]] | None = None,
+) -> list[Key]:
+    """Sort by the order in which they can be created.
+
+    Parameters
+    ----------
+    found : mapping
+        The objects.
+    after : mapping, optional
+        What each has to wait for besides what it names, also where that is a part of a table.
+    refers : mapping, optional
+        What the parts of each refer to, which none of its own text names: the foreign keys of tables.
+    """
     needed = after or {}
     texts = {key: _text(key, d) for key, d in found.items()}
     ranked = sorted(found, key=lambda key: (_rank(key, found[key]), key[1]))
@@ -40,7 +55,7 @@ def in_order(found: Mapping[Key, Definition], after: Mapping[Key, Collection[Key
     def visit(key: Key, above: frozenset[Key]) -> None:
         if key in done or key in above:
             return
-        for other in needed.get(key, ()):
+        for other in (*needed.get(key, ()), *(refers or {}).get(key, ())):
             if other in found and other != key:
                 visit(other, above | {key})
         for other in ranked:
@@ -58,6 +73,20 @@ def in_order(found: Mapping[Key, Definition], after: Mapping[Key, Collection[Key
     for key in ranked:
         visit(key, frozenset())
     return list(done)
+
+
+def referring(found: Mapping[Key, Definition]) -> dict[Key, tuple[Key, Key]]:
+    """Foreign key -> (its table, the table that it refers to), where both are among these and not one."""
+    tables = {key[1]: key for key in found if key[0] in TABLES}
+    words = {name: naming(name) for name in tables}
+    edges = {}
+    for key, d in found.items():
+        if key[0] == "constraint" and str(d["def"]).startswith("FOREIGN KEY"):
+            table, (_, _, to) = split_table(key[1])[0], str(d["def"]).partition(" REFERENCES ")
+            for name, word in words.items():
+                if table in tables and name != table and word.match(to):
+                    edges[key] = (tables[table], tables[name])
+    return edges
 
 
 def waiting(found: Mapping[Key, Definition], unfinished: Mapping[str, Collection[Key]]) -> dict[Key, Collection[Key]]:
