@@ -350,7 +350,7 @@ class Migrations(HistoryQuestions):
             prove=prove,
             on=on,
             own_server=own_server,
-            first=preludes.find(prelude),
+            first=preludes.find(prelude, beside=folder.rollbacks),
         )
 
     # -- runbook and graph -----------------------------------------------------------------------------------------

@@ -271,6 +271,7 @@ def _written(result: results.WrittenSql, out: TextIO, err: TextIO) -> None:
         mark, what = ("✅", one.rollback) if one.rollback is not None else ("❌", one.reason)
         out.write(f"{mark} {one_line(one.migration_name)}: {one_line(what or '')}\n")
         out.writelines(f"   ⚠️ {one_line(remark)}\n" for remark in one.remarks)
+    out.writelines(f"⚠️ {one_line(warning)}\n" for warning in result.warnings)
     done = sum(one.rollback is not None for one in result.migrations)
     out.write(f"\nWhat undoes {done} of {len(result.migrations)} migrations is written\n")
     err.write("" if not done else "Read it before you rely on it, then: migrollback sync\n")

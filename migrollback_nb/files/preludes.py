@@ -16,6 +16,8 @@ from migrollback_nb.core.errors import UsageError
 
 #: Variable that names preludes where none is given, as PATH names folders.
 VARIABLE = "MIGROLLBACK_PRELUDE"
+#: What `render` writes of the migrations of Django's installed apps, which the project's own come after.
+INSTALLED_APPS = "installed_apps.prelude.sql"
 _STAND_INS = Path(__file__).parent / "stand_ins"
 #: Stand-ins that come with us, by the word that names each.
 SHIPPED = ("supabase",)
@@ -60,14 +62,16 @@ class Prelude:
         )
 
 
-def find(names: Sequence[Path | str] | Path | str | None = None) -> tuple[Prelude, ...]:
-    """The preludes of these names. Writes nothing.
+def find(names: Sequence[Path | str] | Path | str | None = None, *, beside: Path | None = None) -> tuple[Prelude, ...]:
+    """The preludes of these names, and before them what was rendered of installed apps. Writes nothing.
 
     Parameters
     ----------
     names : Path, str, or sequence of them, optional
         Files of SQL, or ``supabase`` for the stand-in (a file of that name is ``./supabase``). By default what
         MIGROLLBACK_PRELUDE names.
+    beside : Path, optional
+        The folder of rollbacks, in which `render` writes what the apps that Django's project has installed create.
 
     Raises
     ------
@@ -78,6 +82,8 @@ def find(names: Sequence[Path | str] | Path | str | None = None) -> tuple[Prelud
         wanted: list[Path | str] = [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
     else:
         wanted = [names] if isinstance(names, Path | str) else list(names)
+    if beside is not None and (installed := beside / INSTALLED_APPS).is_file():
+        wanted.insert(0, installed)
     return tuple(
         _shipped(name) if name in SHIPPED else _read(Path(name)) for name in dict.fromkeys(wanted) if name != ""
     )

@@ -40,7 +40,7 @@ def schemas_around(
         When one is not in the folder, or cannot be replayed, with the reason.
     """
     files = {file.name: file for file in folder.read_all().files}
-    first = preludes.find(prelude)
+    first = preludes.find(prelude, beside=folder.rollbacks)
     order = ordering.order(
         {name: file.depends_on for name, file in files.items()},
         like=[file.name for file in in_order(files.values())],

@@ -185,5 +185,11 @@ def template(
     if commented is None and is_supabases(folder.path):
         commented = True
     return suggest.template(
-        folder, file, commented=commented, prove=prove, on=on, own_server=own_server, first=preludes.find(prelude)
+        folder,
+        file,
+        commented=commented,
+        prove=prove,
+        on=on,
+        own_server=own_server,
+        first=preludes.find(prelude, beside=folder.rollbacks),
     )

@@ -74,8 +74,8 @@ def prove_folder(
     MigrationNotFound
         When it holds no migration of a name.
     """
-    first = preludes.find(prelude)
     folder = find_folder(dir)
+    first = preludes.find(prelude, beside=folder.rollbacks)
     chosen = [name.removesuffix(".sql") for name in names]
     if select is not None or exclude is not None:
         if chosen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from migrollback_nb.files import location
 from migrollback_nb.files.formats import find_folder
 from migrollback_nb.files.formats.program import MADE_FROM, ROLLBACK, UP, ProgramFile, how_to_get_sql
 from migrollback_nb.files.location import folder_path
+from migrollback_nb.files.preludes import INSTALLED_APPS
 from migrollback_nb.replay.rendered import Rendered
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def render(
     folder = find_folder(dir if rollbacks is None else folder_path(find_folder(dir).path, rollbacks))
     files = programs_of(folder)
     tools = {file.tool for file in files}
+    installed = ""
     if tools == {"Alembic"}:
         from migrollback_nb.replay.render_alembic import render_revisions
 
@@ -63,14 +66,28 @@ def render(
     elif tools == {"Django"}:
         from migrollback_nb.replay.render_django import render_apps
 
-        made = render_apps(folder, files, command, on, progress)
+        made, installed = render_apps(folder, files, command, on, progress)
     else:
         found = ", ".join(sorted(str(tool) for tool in tools)) or "no programs"
         raise UsageError(
             f"{folder.path} holds {found}, and only Alembic and Django write out the SQL of theirs",
             hint=how_to_get_sql(None).capitalize() if not tools else how_to_get_sql(next(iter(tools))),
         )
-    return write(folder, files, made)
+    written = write(folder, files, made)
+    warnings = _write_prelude(folder.rollbacks / INSTALLED_APPS, installed)
+    return replace(written, warnings=(*written.warnings, *warnings))
+
+
+def _write_prelude(path: Path, text: str) -> tuple[str, ...]:
+    """Write what installed apps run before the project's own, or take away what an earlier call wrote. Writes a file.
+
+    Returns what to say of it.
+    """
+    if not text:
+        path.unlink(missing_ok=True)
+        return ()
+    path.write_text(f"-- What installed apps create, as manage.py sqlmigrate writes it\n\n{text}", encoding="utf-8")
+    return (f"{path} holds what installed apps create: verify and template run it first",)
 
 
 def programs_of(folder: MigrationFolder) -> Sequence[ProgramFile]:

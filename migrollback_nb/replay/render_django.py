@@ -36,8 +36,11 @@ def render_apps(
     command: Sequence[str],
     on: str | None,
     progress: Progress | None,
-) -> Mapping[str, Rendered]:
-    """What sqlmigrate prints for each migration, in both directions. Runs Django; writes on the scratch database."""
+) -> tuple[Mapping[str, Rendered], str]:
+    """(What sqlmigrate prints for each migration in both directions, what installed apps run before). Runs Django.
+
+    It writes on the scratch database alone.
+    """
     root = tool_runs.root_of(folder.path, "manage.py")
     here = find_spec("django") is not None  # the environment of the user may be this one, or the one of the shell
     words = tuple(command) or (sys.executable if here else tool_runs.found("python"), "manage.py")
@@ -61,7 +64,21 @@ def render_apps(
         made[file.name] = _rendered(file, rows.get(file.name), next(reversed(rows), None))
         if progress is not None:
             progress(number, len(files), file.name)
-    return made
+    return made, _installed_apps(rows, {file.name for file in files})
+
+
+def _installed_apps(rows: Mapping[str, Mapping[str, Any]], own: set[str]) -> str:
+    """The SQL of what is not the project's and comes after nothing of the project; pure."""
+    after_own = set(own)
+    kept = []
+    for name, row in rows.items():  # each after what it comes after
+        if name in own:
+            continue
+        if after_own.intersection(row["after"]):
+            after_own.add(name)
+        elif row["up"] is not None and (text := _plain(row["up"])):
+            kept.append(f"-- {name}\n{text}\n")
+    return "\n".join(kept)
 
 
 def _rendered(file: ProgramFile, row: Mapping[str, Any] | None, last: str | None) -> Rendered:

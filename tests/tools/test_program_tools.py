@@ -272,6 +272,33 @@ def test_a_migration_of_django_that_writes_no_sql_is_undone_by_nothing(django, s
     assert not exists(session(), "a")
 
 
+@pytest.mark.long
+def test_what_installed_apps_create_is_there_when_a_project_of_django_is_verified(django):
+    settings = django.root / "settings.py"
+    text = settings.read_text().replace(
+        "['shop']", "['django.contrib.contenttypes', 'django.contrib.auth', 'django.contrib.admin', 'shop']"
+    )
+    settings.write_text(f"{text}AUTH_USER_MODEL = 'shop.User'\n")
+    django.migration(
+        "0001_user",
+        [("auth", "0012_alter_user_first_name_max_length")],
+        'migrations.CreateModel("User", [("id", models.BigAutoField(primary_key=True)), ("groups",'
+        ' models.ManyToManyField("auth.group")), ("name", models.CharField(max_length=9, unique=True))])',
+    )
+    (django.root / "shop" / "models.py").write_text(
+        "from django.contrib.auth.base_user import AbstractBaseUser\nfrom django.db import models\n\n\n"
+        "class User(AbstractBaseUser):\n    USERNAME_FIELD = 'name'\n    REQUIRED_FIELDS = []\n"
+        "    name = models.CharField(max_length=9, unique=True)\n"
+    )
+    written = mr.render(django.folder, rollbacks=django.rollbacks)
+    assert "installed_apps.prelude.sql holds what installed apps create" in written.warnings[0]
+    text = (django.rollbacks / "installed_apps.prelude.sql").read_text()
+    assert 'CREATE TABLE "auth_group"' in text
+    assert "shop_user" not in text, "admin's log comes after the user of the project"
+    proof = mr.verify(folder_path(django.folder, django.rollbacks))
+    assert list(proof["grade"]) == ["restores"]
+
+
 @pytest.fixture
 def knex(tmp_path: Path, database_dsn: str) -> Knex:
     return made(Knex, tmp_path, database_dsn)

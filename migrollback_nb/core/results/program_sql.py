@@ -49,9 +49,12 @@ class WrittenSql:
 
     def lines(self) -> tuple[str, ...]:
         """A line for each migration, in words."""
-        return tuple(
-            f"{one.migration_name}: {one.rollback}" if one.rollback else f"{one.migration_name}: ❌ {one.reason}"
-            for one in self.migrations
+        return (
+            *(
+                f"{one.migration_name}: {one.rollback}" if one.rollback else f"{one.migration_name}: ❌ {one.reason}"
+                for one in self.migrations
+            ),
+            *self.warnings,
         )
 
     def __repr__(self) -> str:
