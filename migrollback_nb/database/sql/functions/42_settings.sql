@@ -5,7 +5,9 @@
 CREATE OR REPLACE FUNCTION migrollback_schema.changeable_settings(
     besides text[] DEFAULT '{}', statements text[] DEFAULT '{}')
 RETURNS text[]
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    -- planned anew in each call otherwise
+    SET plan_cache_mode = force_generic_plan AS $function$
 DECLARE
     -- Settings that are not declared (app.tenant) are in no list: they are looked for where SQL or the body of a
     -- function sets them.

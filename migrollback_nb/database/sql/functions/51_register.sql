@@ -30,8 +30,8 @@ COMMENT ON FUNCTION migrollback_schema.is_system_migration(text) IS
 CREATE OR REPLACE FUNCTION migrollback_schema.save_migration(
     name text, version text, rollback_sql text, checksum text, depends_on text[], metadata jsonb)
 RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-    -- a plan kept from when the table was empty would scan it whole when it is full
-    SET enable_seqscan = off AS $function$
+    -- a plan kept from when the table was empty would scan it whole when it is full; each is made once
+    SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $function$
 DECLARE
     old     migrollback_schema.migration_history;
     missing text[];

@@ -184,8 +184,8 @@ COMMENT ON FUNCTION migrollback_schema.destroyed_beyond_text(jsonb, jsonb, jsonb
 
 CREATE OR REPLACE FUNCTION migrollback_schema.record_destroyed_values(name text, before jsonb)
 RETURNS int LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-    -- a plan kept from when the table was empty would scan it whole when it is full
-    SET enable_seqscan = off AS $function$
+    -- a plan kept from when the table was empty would scan it whole when it is full; each is made once
+    SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $function$
 DECLARE
     our_tables oid[] := '{}';
     written    jsonb;

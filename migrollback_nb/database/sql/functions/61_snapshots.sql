@@ -235,7 +235,8 @@ COMMENT ON FUNCTION migrollback_schema.snapshot_objects(uuid) IS
 CREATE OR REPLACE FUNCTION migrollback_schema.create_migration_snapshot(
     name text, description text DEFAULT NULL, moment text DEFAULT NULL, migrations text[] DEFAULT NULL,
     client text DEFAULT NULL, next_migrations text[] DEFAULT NULL)
-RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan AS $function$
 DECLARE
     token_now text;
     states    jsonb;

@@ -36,8 +36,8 @@ CREATE OR REPLACE FUNCTION migrollback_schema.record_migration_objects(
     name text, since oid, counts bigint[], written jsonb DEFAULT NULL, may_grant boolean DEFAULT true)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-    -- a plan kept from when the table was empty would scan it whole when it is full
-    SET enable_seqscan = off AS $function$
+    -- a plan kept from when the table was empty would scan it whole when it is full; each is made once
+    SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $function$
 DECLARE
     recorded bigint;
 BEGIN
