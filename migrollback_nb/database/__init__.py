@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from migrollback_nb.database.audit_queries import AuditQueries
     from migrollback_nb.database.commands import Commands
     from migrollback_nb.database.dependency_queries import DependencyQueries
+    from migrollback_nb.database.facts import Facts
     from migrollback_nb.database.graph_queries import GraphQueries
     from migrollback_nb.database.history_queries import HistoryQueries
     from migrollback_nb.database.lookups import Lookups
@@ -51,6 +52,13 @@ class Database:
         self.queries = Queries(session)
 
     # Each is loaded when it is asked for: together they take as long as half of the driver.
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of a rollback before it runs."""
+        from migrollback_nb.database.facts import Facts
+
+        return Facts(self.session, self.queries)
 
     @cached_property
     def history(self) -> HistoryQueries:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,40 +22,6 @@ class RollbackFacts:
     ledgers: tuple[str, ...]  #: as `Queries.deploy_ledgers_of`
     assessment: Row | None = None  #: as `Queries.assess`; None where this role may not ask
     foreseen: Row | None = None  #: what foreseen_locks() gives; None where it was not asked, or may not be
-
-
-class JustAsked:
-    """What was asked last of a rollback, for as long as nothing is to be expected of asking again.
-
-    Parameters
-    ----------
-    facts, names, connection : optional
-        What the answer was, of which migrations, and through which connection.
-    """
-
-    #: Seconds: a snapshot from before a rollback takes about as long.
-    MOMENT = 1.0
-
-    def __init__(
-        self, facts: RollbackFacts | None = None, names: tuple[str, ...] = (), connection: object = None
-    ) -> None:
-        self._facts = facts
-        self._names = names
-        self._connection = connection
-        self._at = time.monotonic()
-
-    def take(self, names: Sequence[str], fingerprint: str | None, connection: object) -> RollbackFacts | None:
-        """Give the answer once, where it is of this fingerprint and of a moment ago; else None. Pure."""
-        facts, self._facts = self._facts, None
-        if (
-            facts is None
-            or facts.fingerprint != fingerprint
-            or self._names != tuple(names)
-            or connection is not self._connection
-            or time.monotonic() - self._at > self.MOMENT
-        ):
-            return None
-        return facts
 
 
 class Gate:

@@ -10,8 +10,8 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
-from migrollback_nb.database import access, settings
-from migrollback_nb.database.gate import Gate, JustAsked, RollbackFacts
+from migrollback_nb.database import access
+from migrollback_nb.database.gate import Gate
 from migrollback_nb.database.query_texts import ASSESS, CHECK, FINDINGS, HISTORY, KNOWN
 from migrollback_nb.database.retries import gate_holders
 from migrollback_nb.database.session import Row, Session, Undo
@@ -23,7 +23,6 @@ class Queries:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._gate = Gate(session)
-        self._just_asked = JustAsked()
 
     def can_rollback(self, name: str) -> Row:
         """The row of can_rollback_migration(), with warnings, found and what `stored_sql` compares. Does not write."""
@@ -70,72 +69,6 @@ class Queries:
                 raise
             rows = self._gate.preview(names)["known"]
         return {row["migration_name"]: row for row in rows}
-
-    def facts_of_preview(self, names: Sequence[str], fingerprint: str | None) -> RollbackFacts:
-        """As `rollback_facts`, without its locks; what a preview of this fingerprint has just asked is not asked again.
-
-        The database compares the fingerprint, and asks whether the rollback may run, in the transaction that runs it.
-        """
-        facts = self._just_asked.take(names, fingerprint, self._session.connection)
-        return self._ask_facts(names, foreseen=False) if facts is None else facts
-
-    def rollback_facts(self, names: Sequence[str], *, each: bool = False) -> RollbackFacts:
-        """What is known of the rollback of these migrations, by one message. Does not write.
-
-        `Session.target` says from then on whether the database is production. `each`: the dry run is one of a
-        transaction for each.
-        """
-        facts = self._ask_facts(names, each=each, foreseen=True)
-        self._just_asked = JustAsked() if each else JustAsked(facts, tuple(names), self._session.connection)
-        return facts
-
-    def _ask_facts(self, names: Sequence[str], *, each: bool = False, foreseen: bool) -> RollbackFacts:
-        session = self._session
-        calls = [
-            # first of all: what changes between these must show as a change
-            session.call_text("migration_fingerprint", names=list(names)),
-            session.call_text("dry_run_of_each", names=list(names))
-            if each
-            else session.call_text("execute_migration_rollbacks", names=list(names), dry_run=True),
-            session.call_text("deploy_ledgers_of_migrations", names=list(names)),
-            session.call_text("is_production_database"),
-            session.call_text("assess_migrations", names=list(names)),
-            *([session.call_text("foreseen_locks", names=list(names))] if foreseen else ()),
-        ]
-        queries = [
-            session.query_text(KNOWN, names=list(names)),
-            session.query_text(settings.OF_SESSION),
-            session.query_text(access.QUERY, **access.names(session.schema)),
-        ]
-        try:
-            fingerprint, dry_run, ledgers, production, assessed, *locks, known, of_session, rights = session.read(
-                calls=calls, queries=queries
-            )
-        except errors.DatabaseError as error:
-            if error.sqlstate != "42501":
-                raise
-            if session.rights.access.only_gate:
-                return self._gate.facts(names)
-            # a role without the right to this one function may have it to the others
-            facts = RollbackFacts(
-                fingerprint=self.fingerprint(names),
-                dry_run=session.call("dry_run_of_each", names=list(names)) if each else self.dry_run(names),
-                ledgers=self.deploy_ledgers_of(names),
-                known=self.warnings(names),
-            )
-            self.look_up_production()
-            return facts
-        session.set_production(bool(_only_value(production)))
-        session.keep_session_settings(of_session)
-        session.rights.keep(rights[0])
-        return RollbackFacts(
-            fingerprint=cast(str, _only_value(fingerprint)),
-            dry_run=dry_run,
-            ledgers=tuple(_only_value(ledgers)),
-            known={row["migration_name"]: row for row in known},
-            assessment=assessed[0],
-            foreseen=_only_value(locks[0]) if locks else None,
-        )
 
     def status(self, name: str) -> str | None:
         """The status of one migration, or None. Does not write."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from migrollback_nb.core import html
@@ -21,6 +22,7 @@ from migrollback_nb.core.errors import (
 from migrollback_nb.core.passwords import mask_passwords
 from migrollback_nb.core.results import NothingToRollBack
 from migrollback_nb.core.text import counted
+from migrollback_nb.core.times import iso_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +75,23 @@ class PlannedTarget:
     fingerprint: str | None = None  #: of its preview: refused there when anything has changed since
     sql_hash: str | None = None  #: of names and SQL alone: equal in targets in which the same would run
     confirm: str | None = None  #: what a rollback of it is confirmed by
+    known_by: str | None = None  #: by what its effects are known: proof, rehearsal, catalog, text, nothing
+    known_at: str | None = None  #: when it was rehearsed or proven
+
+    @property
+    def assessed(self) -> dict[str, Any] | None:
+        """What was known of the rollback when it was planned, as a row of assess_migrations(); None of an apply."""
+        if self.fingerprint is None or self.verdict is None:
+            return None
+        return {
+            "verdict": self.verdict,
+            "headline": self.headline,
+            "blockers": [],
+            "effects": [dict(effect) for effect in self.effects],
+            "known_by": self.known_by or "nothing",
+            "known_at": None if self.known_at is None else datetime.fromisoformat(self.known_at),
+            "proof": None,
+        }
 
     @property
     def takes_part(self) -> bool:
@@ -92,6 +111,8 @@ class PlannedTarget:
             "fingerprint": self.fingerprint,
             "sql_hash": self.sql_hash,
             "confirm": self.confirm,
+            "known_by": self.known_by,
+            "known_at": self.known_at,
         }
 
     @classmethod
@@ -229,6 +250,8 @@ def planned(target: str, preview: Preview) -> PlannedTarget:
         fingerprint=preview.fingerprint,
         sql_hash=hash_of(preview.steps),
         confirm=preview.confirm,
+        known_by=None if known is None else known.known_by,
+        known_at=None if known is None or known.known_at is None else iso_time(known.known_at),
     )
 
 

@@ -24,6 +24,8 @@ from migrollback_nb.fleet.request import Request
 from migrollback_nb.fleet.results import FleetResult, TargetResult, result_of, unverified_of
 from migrollback_nb.fleet.targets import FleetTarget
 from migrollback_nb.migrations import Migrations
+from migrollback_nb.operations import ranges
+from migrollback_nb.operations.rollback_of_range import roll_back_range
 
 #: Opens a target; the caller closes it.
 Open = Callable[[FleetTarget], Migrations]
@@ -230,15 +232,22 @@ class Run:
         """Apply, or roll back by the plan's own fingerprint, in one target. Writes there."""
         if self.request.command == "apply":
             return _apply(db, row, self.request)
-        options: dict[str, Any] = {
-            **self.request.choice,
-            "confirm": row.confirm or self.request.confirmed_by,
-            "preview": row.fingerprint,
-            "reason": self.request.reason,
-            "accept_loss": self.request.accept_loss,
-            "attempt_id": attempt_id,
-        }
-        result = db.rollback(self.request.names_or_none, **options)
+        # as `Migrations.rollback`, but for what the plan has asked
+        result = roll_back_range(
+            db.database,
+            ranges.asked(self.request.names_or_none, **self.request.choice),
+            confirm=row.confirm or self.request.confirmed_by,
+            each=False,
+            attempt_id=attempt_id,
+            folder=db.folder_path,
+            snapshots="ends",
+            reason=self.request.reason,
+            preview=row.fingerprint,
+            accept_loss=self.request.accept_loss,
+            trail=None,
+            progress=None,
+            assessed=row.assessed,
+        )
         if isinstance(result, NothingToRollBack):
             return {"outcome": "done", "message": result.message}
         verified = result.verification

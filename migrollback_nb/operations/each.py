@@ -107,7 +107,7 @@ def _require(
     from migrollback_nb.operations.preview import check
 
     fingerprint = rollback.fingerprint_of(database, preview, names)
-    facts = database.queries.rollback_facts(names, each=True)
+    facts = database.facts.of_rollback(names, each=True)
     first = facts.dry_run[0]
     if not first["success"]:
         result = check(database, first["migration_name"], folder=folder)

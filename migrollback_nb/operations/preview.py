@@ -152,7 +152,7 @@ def preview(
     Refused
         When a rule forbids it.
     """
-    facts = database.queries.rollback_facts(names, each=each)
+    facts = database.facts.of_rollback(names, each=each)
     rows, known = facts.dry_run, facts.known
     if not rows[0]["success"]:
         refused = rows[0]["migration_name"]

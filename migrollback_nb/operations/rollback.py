@@ -115,16 +115,18 @@ def rollback(
     attempt_id: str | None = None,
     begun: Mapping[str, Any] | None = None,
     archives: ArchiveOptions | None = None,
+    assessed: Mapping[str, Any] | None = None,
 ) -> RollbackResult | ChainResult:
     """Roll these migrations back, in this order, in one transaction. Writes.
 
     Options, result and errors are those of `Workspace.rollback`; `folder` is where the files are looked for. `begun` is
-    what the event that begins it keeps of an attempt: what was asked for.
+    what the event that begins it keeps of an attempt: what was asked for. `assessed`: what assess_migrations() gave of
+    the preview with this fingerprint; the database itself asks again where it may refuse.
     """
     fingerprint = fingerprint_of(database, preview, names)
     warnings: tuple[str, ...] = ()
     nontransactional = False
-    facts = database.queries.facts_of_preview(names, fingerprint)
+    facts = database.facts.of_preview(names, fingerprint, assessed)
     known = facts.known
     require_on_production(database, names, facts, reason=reason, accept_loss=accept_loss)
     assessment = assessment_of(names, facts)

@@ -216,3 +216,19 @@ def test_a_deploy_goes_back_and_all_after_a_name(databases, tmp_path):
     assert (plan.confirm, {row.steps for row in plan.rows}) == ("001_users", {(NAME,)})
     assert fleet.rollback(to="001_users", confirm="001_users", preview=plan.fingerprint).success
     assert databases.rolled_back() == dict.fromkeys(databases.names, 1)
+
+
+def test_what_would_be_lost_by_now_is_asked_where_it_runs(databases):
+    """Between plan and run there came what production does not lose unasked: the plan is not believed over it."""
+    shop = databases.names[1]
+    databases.execute(shop, "SELECT mark_production_database(true, 'the shop')")
+
+    def pay(_):
+        databases.execute(shop, "INSERT INTO users VALUES (1, 'gold')")
+
+    result = databases.fleet().rollback(NAME, confirm=NAME, reason="INC-42", max_failures=1, begun=pay)
+    assert (outcomes(result)[shop], result.counts) == ("refused", {"done": 3, "refused": 1})
+    assert "lose" in messages(result)[shop]
+    assert databases.execute(shop, "SELECT plan FROM users") == [("gold",)]
+    again = databases.fleet().resume(result.run_id)
+    assert outcomes(again)[shop] == "refused", "it is looked at anew, and not accepted"
