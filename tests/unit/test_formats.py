@@ -531,11 +531,14 @@ def test_the_file_that_is_missing_has_a_name(names, undo):
 
 
 def test_programs_among_the_migrations_are_left_out_with_a_line_that_says_so(tmp_path):
-    put(tmp_path, **{"001_a.up.sql": "SELECT 1;", "002_b.up.go": "", "003_c.py": "", "helpers.go": ""})
+    put(
+        tmp_path,
+        **{"001_a.up.sql": "SELECT 1;", "002_b.up.go": "", "003_c.py": "", "004_d.up.fizz": "", "helpers.go": ""},
+    )
     contents = MigrationFolder(tmp_path).read_all()
     assert [file.name for file in contents.files] == ["001_a"]
     assert contents.warnings == (
-        "Left out, because only SQL is read: 002_b.up.go, 003_c.py. What depends on them cannot be tried",
+        "Left out, because only SQL is read: 002_b.up.go, 003_c.py, 004_d.up.fizz. What depends on them cannot be tried",
     )
 
 

@@ -47,6 +47,7 @@ _TOOLS: dict[str, tuple[re.Pattern[str], bytes, str]] = {
     "Entity Framework": (re.compile(r"[0-9]+_(?!.*\.Designer).*\.cs"), b"", "dotnet ef migrations script FROM TO"),
     "JavaScript or TypeScript": (re.compile(r"[0-9].*(?<!\.d)\.(?:[cm]?js|[cm]?ts)"), b"", ""),
     "Go": (re.compile(r"[0-9].*(?<!_test)\.go"), b"", ""),
+    "pop": (re.compile(r"[0-9].*\.fizz"), b"", ""),
     "Java or Kotlin": (re.compile(r"[VUR][0-9].*\.(?:java|kt)"), b"", ""),
     # numbered programs in any language: an end without a word would look as if there were nothing to do
     "another tool": (

@@ -27,7 +27,7 @@ from migrollback_nb.files.formats.layout import Found, Layout, layout
 from migrollback_nb.files.text import read_text
 
 #: Migrations that are programs, as goose, golang-migrate, yoyo, node-pg-migrate and Flyway have them besides.
-_PROGRAM = re.compile(r"V?[0-9].*\.(go|py|js|mjs|cjs|ts|mts|java|kt|rb|exs|php|cs)")
+_PROGRAM = re.compile(r"V?[0-9].*\.(fizz|rs|kts|scala|clj|fs|go|py|js|mjs|cjs|ts|mts|java|kt|rb|exs|php|cs)")
 
 
 def look(folder: Path, rollbacks: Path) -> Layout:
