@@ -24,7 +24,7 @@ import pytest
 from migrollback_nb.core import ordering
 from migrollback_nb.core.results import MigrationProof, Proof
 from migrollback_nb.files import preludes
-from migrollback_nb.files.formats import find_folder, in_order
+from migrollback_nb.files.formats import MigrationFolder, find_folder, in_order
 from migrollback_nb.files.formats.folder import FolderContents
 from migrollback_nb.files.location import folder_path
 from migrollback_nb.files.migration import MigrationFile
@@ -60,15 +60,14 @@ class Project:
         folder, *said = text.split(",")
         return cls(folder, dict(one.split("=", 1) for one in said))
 
-    def read(self) -> FolderContents:
-        place = self.folder
-        if "rollbacks" in self.options:
-            place = folder_path(Path(place), Path(self.options["rollbacks"]))
-        return find_folder(place).read_all()
+    @property
+    def found(self) -> MigrationFolder:
+        place = Path(self.folder)
+        return find_folder(folder_path(place, self.options["rollbacks"]) if "rollbacks" in self.options else place)
 
     @property
     def first(self) -> Sequence[preludes.Prelude]:
-        return preludes.find(self.options.get("prelude"))
+        return preludes.find(self.options.get("prelude"), beside=self.found.rollbacks)
 
 
 def projects() -> list[Project]:
@@ -81,7 +80,7 @@ def projects() -> list[Project]:
 def test_grades_against_dumps(project: Project | None, capsys: pytest.CaptureFixture[str]) -> None:
     if project is None:
         pytest.skip("no folder: PROJECT_FOLDERS=/path/one:/path/two names them")
-    contents = project.read()
+    contents = project.found.read_all()
     by_name = {file.name: file for file in contents.files}
     order = ordering.order(
         {name: file.depends_on for name, file in by_name.items()}, like=[f.name for f in in_order(contents.files)]

@@ -484,6 +484,16 @@ CASES = [
     ),
     "DO $$ BEGIN ALTER TABLE parent DROP CONSTRAINT nicks, ADD CONSTRAINT nicks UNIQUE (nick, mood); END $$",
     (
+        "DO $$ BEGIN ALTER TABLE ab DROP CONSTRAINT to_aa; ALTER TABLE aa ALTER id TYPE varchar(38); ALTER TABLE ab"
+        ' ALTER "Id" TYPE varchar(38), ADD CONSTRAINT to_aa FOREIGN KEY ("Id") REFERENCES aa; END $$ => CREATE TABLE aa'
+        ' (id int PRIMARY KEY); CREATE TABLE ab ("Id" int CONSTRAINT to_aa REFERENCES aa ON DELETE CASCADE)'
+    ),
+    (
+        "DO $$ BEGIN ALTER TABLE ab DROP CONSTRAINT to_aa; ALTER TABLE aa ALTER id TYPE varchar(38); ALTER TABLE ab"
+        ' ALTER "Id" TYPE varchar(38), ADD CONSTRAINT to_aa FOREIGN KEY ("Id") REFERENCES aa; END $$ => CREATE TABLE aa'
+        ' (id int PRIMARY KEY); CREATE TABLE ab ("Id" int CONSTRAINT to_aa REFERENCES aa)'
+    ),
+    (
         "DO $$ BEGIN CREATE TABLE ab (id int PRIMARY KEY); CREATE TABLE aa (id int REFERENCES ab); ALTER TABLE ab ADD"
         " FOREIGN KEY (id) REFERENCES parent; END $$"
     ),

@@ -20,6 +20,7 @@ from program_tools import (
     PostgresMigrations,
     ProgramTool,
     Rails,
+    TypeOrm,
 )
 from watching import exists
 
@@ -396,3 +397,17 @@ def test_what_rails_does_is_captured_and_its_own_way_back_tried(tmp_path, sessio
         assert not exists(session(), "b")
         rails.up()
         assert db.sync().applied_again == (rails.names[1],)
+
+
+@pytest.mark.long
+def test_what_typeorm_does_is_captured_one_by_one_by_the_program_of_its_page(tmp_path, database_dsn):
+    typeorm = made(TypeOrm, tmp_path, database_dsn)
+    page = (Path(__file__).parents[2] / "docs" / "tools" / "typeorm.md").read_text()
+    (tmp_path / "package.json").write_text("{}")
+    (tmp_path / "one.js").write_text(page.partition("```js\n")[2].partition("```")[0])
+    names = [typeorm.write(0), typeorm.write(1)]
+    for path in typeorm.rollbacks.iterdir():
+        path.unlink()
+    found = mr.capture(["node", "one.js", "source.js"], typeorm.folder, rollbacks=typeorm.rollbacks, each=True)
+    assert [one.migration_name for one in found.migrations] == names
+    assert "DROP TABLE IF EXISTS public.b" in Path(found.migrations[1].rollback).read_text()

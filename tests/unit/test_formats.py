@@ -538,7 +538,8 @@ def test_programs_among_the_migrations_are_left_out_with_a_line_that_says_so(tmp
     contents = MigrationFolder(tmp_path).read_all()
     assert [file.name for file in contents.files] == ["001_a"]
     assert contents.warnings == (
-        "Left out, because only SQL is read: 002_b.up.go, 003_c.py, 004_d.up.fizz. What depends on them cannot be tried",
+        "Left out, because only SQL is read: 002_b.up.go, 003_c.py, 004_d.up.fizz. What depends on them cannot be"
+        " tried",
     )
 
 

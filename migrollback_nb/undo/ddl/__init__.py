@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from migrollback_nb.core.object_names import split_last, split_table
 from migrollback_nb.undo.ddl.alter import alter_steps
@@ -19,6 +20,7 @@ from migrollback_nb.undo.ddl.states import Schemas
 
 __all__ = ["Objects", "Step", "literal", "restore"]
 
+_FOREIGN_KEY = re.compile(r"FOREIGN KEY \((.+?)\) REFERENCES (.+?)\((.+?)\)")
 #: What is no object, but said of one.
 _SAID = frozenset({"comment", "grant", "security label", "default grant", "setting"})
 
@@ -54,16 +56,38 @@ def restore(
         In the order in which they are to run. Every name is qualified by its schema.
     """
     schemas = Schemas(old=old, new=new, role=role, major=major, concurrently=concurrently, kept=kept or {})
+    apart = _between_retyped(schemas)
     return [
         *_comments_of_what_stays(schemas),
-        *sorted(_objects(schemas), key=lambda step: step.stage),
+        *(step for key, d in apart.items() for step in drop_steps(schemas, *key, d)),
+        *sorted(_objects(schemas, apart), key=lambda step: step.stage),
+        *(step for key, d in apart.items() for step in create_steps(schemas, *key, d)),
         *_comments(schemas),
         *_grants(schemas),
     ]
 
 
-def _objects(schemas: Schemas) -> Iterator[Step]:
-    """Drop what was created, create what was dropped, change back what was changed: each as soon as it can be."""
+def _between_retyped(schemas: Schemas) -> dict[Key, Definition]:
+    """Foreign keys both of whose columns get another type: with one of them changed there can be none."""
+
+    def is_retyped(table: str, columns: str) -> bool:
+        changes = (schemas.changed.get(("column", f"{table}.{column}")) for column in columns.split(", "))
+        return any(change is not None and change[0].get("type") != change[1].get("type") for change in changes)
+
+    now = schemas.new.get("constraint", {})
+    found: dict[Key, Definition] = {}
+    for identity, d in schemas.old.get("constraint", {}).items():
+        parts = _FOREIGN_KEY.match(str(d["def"])) if identity in now and d.get("local") is not False else None
+        if parts and is_retyped(split_table(identity)[0], parts[1]) and is_retyped(*parts.group(2, 3)):
+            found["constraint", identity] = d
+    return found
+
+
+def _objects(schemas: Schemas, apart: Container[Key]) -> Iterator[Step]:
+    """Drop what was created, create what was dropped, change back what was changed: each as soon as it can be.
+
+    apart: what is done before and after.
+    """
     dropped = {key: d for key, d in schemas.dropped.items() if key[0] not in _SAID}
     # a sequence of a serial column is dropped with the column, and not created with it
     again = {
@@ -81,7 +105,10 @@ def _objects(schemas: Schemas) -> Iterator[Step]:
     in_turn = in_order(again, waits)
     creates = [key for key in in_turn if not is_created_implicitly(schemas, key, again[key], schemas.old)]
     drops = _drops(schemas, gone)
-    changes = sorted((key for key in schemas.changed if key[0] not in _SAID), key=lambda key: (place(key[0]), key[1]))
+    changes = sorted(
+        (key for key in schemas.changed if key[0] not in _SAID and key not in apart),
+        key=lambda key: (place(key[0]), key[1]),
+    )
     written = set(creates)
     # parts of what is created again: neither its text nor a statement of their own brings them
     parts = {
