@@ -135,6 +135,16 @@ class ProofDatabases:
         with self.clock.on("schema"):
             return database.queries.count_catalog_rows()
 
+    def keeps_coarse_times(self, database: Database) -> bool:
+        """Whether a column rounds times to tenths of seconds or more, so that two of one replay may be alike."""
+        rows = database.session.query(
+            "SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN"
+            " pg_catalog.pg_type t ON t.oid = a.atttypid WHERE t.typcategory = 'D' AND t.typnamespace ="
+            " 'pg_catalog'::pg_catalog.regnamespace AND a.atttypmod BETWEEN 0 AND 1 AND a.attnum > 0 AND c.relkind IN"
+            " ('r', 'p') LIMIT 1"
+        )
+        return bool(rows)
+
     def beside_schema(self, database: Database) -> BesideSchema:
         """What stands beside the schema. Does not write."""
         with self.clock.on("schema"):

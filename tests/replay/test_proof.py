@@ -408,3 +408,9 @@ def test_a_file_of_a_tool_that_ends_transactions_itself_runs_as_the_tool_runs_it
     first, _, third, _ = proof.migrations
     assert "it was run as golang-migrate runs it" in first.remarks[0]
     assert (third.sqlstate, third.statement) == ("42P07", "CREATE TABLE a ()")
+
+
+def test_a_time_of_whole_seconds_that_the_rollback_writes_is_seen_within_the_second(write, verdicts):
+    write("001_a", "CREATE TABLE a (id int PRIMARY KEY, at timestamptz(0)); INSERT INTO a VALUES (1, now());")
+    write("002_b", "UPDATE a SET at = NOW() WHERE id = 1;", "UPDATE a SET at = now() WHERE id = 1;")
+    assert verdicts()["002_b"].grade == "loses_data"
