@@ -168,6 +168,7 @@ QUESTIONS = {
     "last": lambda db: db.last(deploy="one"),
     "ledger_warnings": lambda db: db.ledger_warnings(),
     "list": lambda db: db.list("verdict:blocked grade:restores by:postgres"),
+    "list_with_warnings": lambda db: db.list_with_warnings("verdict:blocked", None),
     "list_rows": lambda db: db.list_rows("1+002_b+1"),
     "look_up_target": lambda db: db.look_up_target(),
     "lost_rows": lambda db: db.lost_rows("001_a"),
