@@ -42,12 +42,11 @@ class Filling:
         Parameters
         ----------
         schema : str, optional
-            What the schema is, if that is known.
+            What the schema is, if that is known; it is not read.
         known : dict of str to Content, optional
             What was read before.
         """
         database = self._databases.work
-        schema = schema or self._databases.schema(database)
         rows = self._databases.rows(database, known)
         # once is enough, but what failed for want of rows elsewhere is tried again: they may be there by now
         todo = [
@@ -137,7 +136,7 @@ class Filling:
         # triggers may do what they like, such as create partitions for new rows
         if databases.count_objects(database) != objects:
             self.changed_schema = True
-            schema = databases.schema(database)
+            schema = None
         return State(schema=schema, rows=rows)
 
 

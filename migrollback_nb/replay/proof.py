@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -26,7 +26,14 @@ from migrollback_nb.replay.filling import Filling
 from migrollback_nb.replay.proof_databases import Clock, ProofDatabases, State
 from migrollback_nb.replay.runs import Failure
 from migrollback_nb.replay.scratch import Scratch, scratch
-from migrollback_nb.replay.trial import Trial, still_known, try_migration, verdict
+from migrollback_nb.replay.trial import (
+    SchemaNotKept,
+    Trial,
+    leaves_what_is_there,
+    still_known,
+    try_migration,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -303,15 +310,25 @@ class _Prover:
         return tried, trouble
 
     def _try(self, file: MigrationFile) -> _Tried:
-        """Try a migration once. Writes."""
+        """Try a migration once, with the schema read whole only where hashes do not tell. Writes."""
+        if file.rollback is None or leaves_what_is_there(file):
+            try:
+                return self._try_once(file, whole=False)
+            except SchemaNotKept:
+                self._start_over()
+        return self._try_once(file, whole=True)
+
+    def _try_once(self, file: MigrationFile, *, whole: bool) -> _Tried:
         before = self._filling.fill_for(file, self._state or self._filling.fill())
+        if whole and before.schema is None:
+            before = replace(before, schema=self._databases.schema(self._databases.work))
         remarks = self._filling.stayed_empty(file, before)
         if file.has_own_transactions:
             remarks.append(
                 f"its up migration begins and ends transactions itself: it was run as {file.tool} runs it, which"
                 " migrollback apply refuses"
             )
-        trial = try_migration(self._databases, self._databases.work, file, before)
+        trial = try_migration(self._databases, self._databases.work, file, before, whole=whole)
         tried = _Tried(before=before, trial=trial, remarks=remarks, goes_on=trial.goes_on)
         if trial.failure is not None and (trial.failure.lost or trial.failure.of_the_server):
             return tried
@@ -331,7 +348,10 @@ class _Prover:
         trial, goes_on = tried.trial, tried.goes_on
         if trial.up is None:
             self._databases.is_applied(file)
-        schema = None if self._filling.changed_schema and not goes_on else trial.schema_up or tried.before.schema
+        # of an up migration that failed nothing has stayed; otherwise it is known where it was read
+        schema = tried.before.schema if trial.up is not None else trial.schema_up
+        if self._filling.changed_schema and not goes_on:
+            schema = None
         if not goes_on:
             self._start_over()
         if trial.up is None or not goes_on:
@@ -363,7 +383,9 @@ class _Prover:
             return [] if hint is None else [hint]
         return []
 
-    def _compare_without_rows(self, file: MigrationFile, schema: str, trial: Trial) -> tuple[list[str], Trial | None]:
+    def _compare_without_rows(
+        self, file: MigrationFile, schema: str | None, trial: Trial
+    ) -> tuple[list[str], Trial | None]:
         """Whether synthetic rows are the reason for a bad verdict: remarks, and the trial that counts instead."""
         bare = self._try_with_fewer(file, schema, fill_empty=False)
         if trial.failure is None:
@@ -387,14 +409,14 @@ class _Prover:
             of_others, counts = " in tables with rows of their own", fewer
         return [f"graded without synthetic rows{of_others}: with them the {what} fails: {trial.failure}"], counts
 
-    def _try_with_fewer(self, file: MigrationFile, schema: str, *, fill_empty: bool) -> Trial:
+    def _try_with_fewer(self, file: MigrationFile, schema: str | None, *, fill_empty: bool) -> Trial:
         """Try a migration in a copy without synthetic rows, or with such in empty tables only. Writes."""
         databases = self._databases
         databases.catch_up()
         copy = databases.copy()
         rows = self._filling.fill_empty(copy) if fill_empty else databases.rows(copy)
         # triggers that fire for synthetic rows may have changed the schema there, or here
-        if self._filling.changed_schema or fill_empty:
+        if schema is None or self._filling.changed_schema or fill_empty:
             schema = databases.schema(copy)
         trial = try_migration(databases, copy, file, State(schema=schema, rows=rows))
         databases.drop(copy)

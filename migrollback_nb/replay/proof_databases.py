@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class State:
     """What a database holds at one moment."""
 
-    schema: str  #: schema_snapshot() as text
+    schema: str | None  #: schema_snapshot() as text; None: it was not read
     rows: dict[str, Content]
 
 

@@ -23,7 +23,25 @@ if TYPE_CHECKING:
 #: Effects that are no loss of data: something stays switched off, or stays although it was not there.
 _STATE_DIFFERS = frozenset({"leaves_disabled", "leaves_invalid", "leaves_behind"})
 _NOW = re.compile(r"\b(?:now|current_time(?:stamp)?|localtime(?:stamp)?|\w+_timestamp)\b", re.IGNORECASE)
+#: What writes only rows of the catalogs that its rollback takes away again.
+_ADDS = re.compile(r"""\balter\s+table\s+(if\s+exists\s+)?(only\s+)?[\w."]+\s+add\b""", re.IGNORECASE)
 _ALTERS = re.compile(r"\balter\b", re.IGNORECASE)
+#: What may write rows anew, so that hashes differ although the schema is as before; or what may outlive the database.
+_MAY_WRITE_ANEW = re.compile(
+    r"\b(alter|grant|revoke|drop|or\s+replace|label|role|user|group|tablespace|subscription)\b", re.IGNORECASE
+)
+
+
+class SchemaNotKept(Exception):
+    """The schema is needed whole of a moment that has passed."""
+
+
+def leaves_what_is_there(file: MigrationFile) -> bool:
+    """Whether the up migration only adds to the schema, as it seems: hashes tell then whether it is as before. Pure.
+
+    Where that is wrong the hashes differ, and it is tried again with the schema read whole.
+    """
+    return not _MAY_WRITE_ANEW.search(_ADDS.sub("", file.up.text))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +74,9 @@ class Trial:
         return bool(self.diff) and self.restored
 
 
-def try_migration(databases: ProofDatabases, database: Database, file: MigrationFile, before: State) -> Trial:
+def try_migration(
+    databases: ProofDatabases, database: Database, file: MigrationFile, before: State, *, whole: bool = True
+) -> Trial:
     """Try a migration in a database. Writes there.
 
     Parameters
@@ -69,10 +89,17 @@ def try_migration(databases: ProofDatabases, database: Database, file: Migration
         The migration.
     before : State
         What the database holds.
+    whole : bool
+        True: the schema is read whole after the up migration. False: not before it has to be.
+
+    Raises
+    ------
+    SchemaNotKept
+        When it had to be, of a moment that has passed; not where it was read before and `whole` is True.
     """
     # a new schema hash says nothing where the up migration alters what is there: it is another one whatever the
     # rollback does
-    hashed = file.rollback is not None and not _ALTERS.search(file.up.text)
+    hashed = file.rollback is not None and not _ALTERS.search(_ADDS.sub("", file.up.text))
     hash_before = databases.schema_hash(database) if hashed else None
     beside = databases.beside_schema(database) if file.rollback is not None else None
     trial = Trial(up=databases.run_up(database, file))
@@ -80,7 +107,8 @@ def try_migration(databases: ProofDatabases, database: Database, file: Migration
         # whole or not at all; statement by statement, what ran before the failure has stayed
         trial.goes_on = file.runs_whole and not database.connection.closed
         return trial
-    trial.schema_up = databases.schema(database)
+    if whole:
+        trial.schema_up = databases.schema(database)
     if file.rollback is None:
         trial.goes_on = True
         return trial
@@ -92,11 +120,7 @@ def try_migration(databases: ProofDatabases, database: Database, file: Migration
         trial.goes_on = file.rollback.transaction and not database.connection.closed
         return trial
     unchanged = hash_before is not None and databases.schema_hash(database) == hash_before
-    schema = before.schema if unchanged else databases.schema(database)
-    with databases.clock.on("schema"):
-        rows, immaterial = (
-            database.queries.material_changes(before.schema, schema) if schema != before.schema else ([], [])
-        )
+    rows, immaterial = ([], []) if unchanged else _changes(databases, database, before)
     trial.diff = SchemaDiff.from_rows(rows, old="before the up migration", new="after the rollback")
     trial.remarks += immaterial
     trial.losses, left_over, same = table_contents.compare(
@@ -114,6 +138,17 @@ def try_migration(databases: ProofDatabases, database: Database, file: Migration
     return trial
 
 
+def _changes(databases: ProofDatabases, database: Database, before: State) -> tuple[list[Any], list[str]]:
+    """What differs from before in the schema, and remarks on what differs without meaning. Does not write."""
+    if before.schema is None:
+        raise SchemaNotKept
+    schema = databases.schema(database)
+    if schema == before.schema:
+        return [], []
+    with databases.clock.on("schema"):
+        return database.queries.material_changes(before.schema, schema)
+
+
 def _apply_again(
     databases: ProofDatabases, database: Database, file: MigrationFile, trial: Trial, objects: Any
 ) -> None:
@@ -125,6 +160,8 @@ def _apply_again(
         return
     # From the same schema the same up migration leads to the same schema; a third digest would only say so.
     suspect = bool(trial.diff) or databases.count_objects(database) != objects
+    if suspect and trial.schema_up is None:
+        raise SchemaNotKept
     if suspect and databases.schema(database) != trial.schema_up and not trial.only_reordered:
         trial.reapplies = False
         trial.remarks.append("up migration, again: it runs, but does not lead to the same schema")

@@ -324,6 +324,18 @@ def test_what_a_rollback_leaves_is_seen_where_nothing_is_altered(write, verdicts
     assert kind in {found.to_dict()["kind"] for found in verdict.differences}
 
 
+def test_the_schema_is_not_read_whole_where_hashes_tell_that_it_is_as_before(write, folder, server):
+    write("001_a", "CREATE TABLE a (n int);", "DROP TABLE a;")
+    write("002_b", "CREATE TABLE b (n int); ALTER TABLE a ADD COLUMN m int;", "ALTER TABLE a DROP m; DROP TABLE b;")
+    proof = prove_folder(folder, on=server.dsn())
+    assert [verdict.grade for verdict in proof.migrations] == ["restores", "restores"]
+    assert proof.digests == 0
+    write("003_c", "CREATE INDEX i ON a (m);", "SELECT 1;")  # what it leaves is found by reading it whole
+    proof = prove_folder(folder, on=server.dsn())
+    assert [verdict.grade for verdict in proof.migrations] == ["restores", "restores", "differs"]
+    assert proof.digests > 0
+
+
 @pytest.mark.long
 def test_sequences_are_no_data(write, verdicts):
     write("001_a", "CREATE SEQUENCE s;", "DROP SEQUENCE s;")
