@@ -96,26 +96,30 @@ BEGIN
         SELECT array_agg(n.class), array_agg(n.oid) INTO new_classes, new_objects
           FROM (WITH known AS (SELECT k.class, k.oid FROM unnest(new_classes, new_objects) AS k (class, oid)),
                 relation AS (SELECT k.oid FROM known k WHERE k.class = 'pg_class'::regclass),
-                part (class, oid) AS (
+                part (class, oid) AS MATERIALIZED (
                     SELECT k.class, k.oid FROM known k
-                    UNION ALL SELECT 'pg_constraint'::regclass, x.oid FROM relation r
-                        JOIN pg_constraint x ON x.conrelid = r.oid
-                    UNION ALL SELECT 'pg_constraint'::regclass, x.oid FROM known k
-                        JOIN pg_constraint x ON x.contypid = k.oid WHERE k.class = 'pg_type'::regclass
-                    UNION ALL SELECT 'pg_attrdef'::regclass, x.oid FROM relation r
-                        JOIN pg_attrdef x ON x.adrelid = r.oid
-                    UNION ALL SELECT 'pg_rewrite'::regclass, x.oid FROM relation r
-                        JOIN pg_rewrite x ON x.ev_class = r.oid
-                    UNION ALL SELECT 'pg_trigger'::regclass, x.oid FROM relation r
-                        JOIN pg_trigger x ON x.tgrelid = r.oid AND NOT x.tgisinternal
-                    UNION ALL SELECT 'pg_policy'::regclass, x.oid FROM relation r
-                        JOIN pg_policy x ON x.polrelid = r.oid
-                    UNION ALL SELECT 'pg_class'::regclass, x.indexrelid FROM relation r
-                        JOIN pg_index x ON x.indrelid = r.oid)
-                SELECT d.refclassid AS class, d.refobjid AS oid FROM part p
-                  JOIN pg_depend d ON d.classid = p.class AND d.objid = p.oid
-                 WHERE d.refclassid IN ('pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass)
-                   AND d.refobjid >= 16384
+                    -- OFFSET: from what is known to the catalog's index; where no statistics are, as in a database that
+                    -- is new, the catalog would be read first, and all that is known compared with each of its rows
+                    UNION ALL SELECT 'pg_constraint'::regclass, x.oid FROM relation r CROSS JOIN LATERAL (
+                        SELECT c.oid FROM pg_constraint c WHERE c.conrelid = r.oid OFFSET 0) x
+                    UNION ALL SELECT 'pg_constraint'::regclass, x.oid FROM known k CROSS JOIN LATERAL (
+                        SELECT c.oid FROM pg_constraint c WHERE c.contypid = k.oid OFFSET 0) x
+                        WHERE k.class = 'pg_type'::regclass
+                    UNION ALL SELECT 'pg_attrdef'::regclass, x.oid FROM relation r CROSS JOIN LATERAL (
+                        SELECT c.oid FROM pg_attrdef c WHERE c.adrelid = r.oid OFFSET 0) x
+                    UNION ALL SELECT 'pg_rewrite'::regclass, x.oid FROM relation r CROSS JOIN LATERAL (
+                        SELECT c.oid FROM pg_rewrite c WHERE c.ev_class = r.oid OFFSET 0) x
+                    UNION ALL SELECT 'pg_trigger'::regclass, x.oid FROM relation r CROSS JOIN LATERAL (
+                        SELECT c.oid FROM pg_trigger c WHERE c.tgrelid = r.oid AND NOT c.tgisinternal OFFSET 0) x
+                    UNION ALL SELECT 'pg_policy'::regclass, x.oid FROM relation r CROSS JOIN LATERAL (
+                        SELECT c.oid FROM pg_policy c WHERE c.polrelid = r.oid OFFSET 0) x
+                    UNION ALL SELECT 'pg_class'::regclass, x.oid FROM relation r CROSS JOIN LATERAL (
+                        SELECT c.indexrelid AS oid FROM pg_index c WHERE c.indrelid = r.oid OFFSET 0) x)
+                SELECT d.class, d.oid FROM part p CROSS JOIN LATERAL (
+                    SELECT e.refclassid AS class, e.refobjid AS oid FROM pg_depend e
+                     WHERE e.classid = p.class AND e.objid = p.oid
+                       AND e.refclassid IN ('pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass)
+                       AND e.refobjid >= 16384 OFFSET 0) d
                 EXCEPT SELECT k.class, k.oid FROM unnest(classes, objects) AS k (class, oid)
                 -- of an extension the extension is described, and not its members
                 EXCEPT SELECT e.classid, e.objid FROM pg_depend e

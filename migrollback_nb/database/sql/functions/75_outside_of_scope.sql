@@ -35,8 +35,10 @@ BEGIN
         UNION
         SELECT o.class_id, o.object_id FROM migrollback_schema.migration_scope_objects() o
         UNION
-        SELECT d.classid, d.objid FROM inside i
-          JOIN pg_depend d ON d.refclassid = i.class AND d.refobjid = i.oid AND d.deptype IN ('a', 'i', 'P', 'S')
+        -- OFFSET: by the index, also where no statistics say that this is better
+        SELECT d.classid, d.objid FROM inside i CROSS JOIN LATERAL (
+            SELECT e.classid, e.objid FROM pg_depend e
+             WHERE e.refclassid = i.class AND e.refobjid = i.oid AND e.deptype IN ('a', 'i', 'P', 'S') OFFSET 0) d
          WHERE i.class <> 'pg_namespace'::regclass
            AND (d.classid <> 'pg_class'::regclass
                 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = d.objid AND c.relkind IN ('i', 'I', 't', 'S', 'c'))))
