@@ -76,7 +76,8 @@ BEGIN
             -- a column that was added and dropped again leaves a row that says so, and counts in relnatts: no trace in
             -- schema_objects()
             UNION ALL SELECT 2, count(*), sum(hashtidextended(a.ctid, (a.xmin::text)::bigint)) FROM pg_attribute a
-             WHERE a.attrelid >= 16384 AND NOT a.attisdropped AND NOT EXISTS (SELECT FROM temporary p WHERE p.oid = a.attrelid)
+             WHERE a.attrelid >= 16384 AND NOT a.attisdropped
+               AND NOT EXISTS (SELECT FROM temporary p WHERE p.oid = a.attrelid)
             UNION ALL SELECT 3, count(*), sum(hashtidextended(k.ctid, (k.xmin::text)::bigint)) FROM pg_constraint k
              WHERE k.oid >= 16384 AND NOT EXISTS (SELECT FROM temporary p WHERE p.oid = k.conrelid)
             UNION ALL SELECT 4, count(*), sum(hashtidextended(f.ctid, (f.xmin::text)::bigint)) FROM pg_proc f
