@@ -80,9 +80,15 @@ def test_a_run_that_is_killed_is_taken_up_again(databases, start):
     kill_and_resume(databases, start, random.randrange(2**32), ())
 
 
+def pytest_generate_tests(metafunc):
+    """A hundred places with `--long --rounds 40`: forty for each engine, ten for each of two workers that dies."""
+    if "seed" in metafunc.fixturenames:
+        rounds = metafunc.config.getoption("--rounds") or 8
+        metafunc.parametrize("seed", range(rounds if "engine" in metafunc.fixturenames else rounds // 4))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("databases", [8], indirect=True)
-@pytest.mark.parametrize("seed", range(40))
 @pytest.mark.parametrize("engine", ["asyncio", "dbos"])
 def test_wherever_it_is_killed(databases, start, seed, engine, empty_dsn):
     words = ("--engine", engine, "--state", empty_dsn)
@@ -91,7 +97,6 @@ def test_wherever_it_is_killed(databases, start, seed, engine, empty_dsn):
 
 @pytest.mark.long
 @pytest.mark.parametrize("databases", [12], indirect=True)
-@pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("dies", ["the leader", "the other"])
 def test_of_two_workers_one_dies(databases, start, dies, seed, empty_dsn):
     words = ("--engine", "dbos", "--state", empty_dsn)
