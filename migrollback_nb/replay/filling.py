@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -59,14 +59,13 @@ class Filling:
         state = self._put_in(State(schema=schema, rows=rows), todo)
         # tables that refer to each other in a cycle: by now there are rows to refer to
         asked = {table.identity for table in todo}
-        return self._put_in(
-            state,
-            [
-                content.table
-                for identity, content in state.rows.items()
-                if identity in asked and content.count and content.monotonous()
-            ],
-        )
+        state = self._put_in(state, _alike(state, asked))
+        # where each row that is referred to may be referred to once, more rows there come first
+        alike = _alike(state, asked)
+        parents = synthetic_rows.referred(database.connection, alike) if alike else set()
+        if not parents:
+            return state
+        return self._put_in(state, [one.table for one in state.rows.values() if one.table.oid in parents] + alike)
 
     def fill_for(self, file: MigrationFile, before: State) -> State:
         """Put in rows that the up migration's own comparisons are about, and say what the database holds then. Writes.
@@ -138,6 +137,15 @@ class Filling:
             self.changed_schema = True
             schema = None
         return State(schema=schema, rows=rows)
+
+
+def _alike(state: State, asked: Collection[str]) -> list[Table]:
+    """Of these tables those with rows of which a column says the same in all; pure."""
+    return [
+        content.table
+        for identity, content in state.rows.items()
+        if identity in asked and content.count and content.monotonous()
+    ]
 
 
 def _key(table: Table) -> tuple[int, tuple[str, ...]]:

@@ -187,6 +187,16 @@ def fill(
     return unfilled
 
 
+def referred(connection: psycopg.Connection, tables: Iterable[Table]) -> set[int]:
+    """The oids of the tables that foreign keys of these refer to, step by step; not their own. Does not write."""
+    query = (
+        "WITH RECURSIVE parent (oid) AS (SELECT k.confrelid FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' AND"
+        " k.conrelid = ANY (%(tables)s) UNION SELECT k.confrelid FROM parent p JOIN pg_catalog.pg_constraint k ON"
+        " k.contype = 'f' AND k.conrelid = p.oid) SELECT p.oid FROM parent p WHERE p.oid <> ALL (%(tables)s)"
+    )
+    return {row[0] for row in connection.execute(query, {"tables": [table.oid for table in tables]})}
+
+
 def _without(triggers: Sequence[str], filler: _Filler) -> str | None:
     """Fill a table while these triggers are off."""
 
@@ -331,16 +341,20 @@ class _Filler:
         """
         values = {column["number"]: value_of(column, number, self._labels) for column in self._columns} | dict(asked)
         nulls = {place for place, value in asked.items() if value is None}
+        unreferred = False
         others: dict[frozenset[int], Iterator[dict[int, str | None]]] = {}
         why = ""
         for _ in range(_TRIES):
             try:
                 with self.connection.transaction():
-                    self.connection.execute(self._statement(number, values, nulls))
+                    self.connection.execute(self._statement(number, values, nulls, unreferred=unreferred))
             except psycopg.Error as error:
                 if self.connection.closed:
                     raise
                 why = f"{error.sqlstate}: {error.diag.message_primary}"
+                if error.sqlstate == "23505" and not unreferred and any(self._parents.values()):
+                    unreferred = True  # each row may be referred to once
+                    continue
                 blamed = frozenset(self._blamed(error, values) - self._parents.keys() - asked.keys())
                 if blamed not in others:
                     others[blamed] = self._choices(blamed, number)
@@ -352,7 +366,9 @@ class _Filler:
                 return None
         return f"{why}; no value was found that fits"
 
-    def _statement(self, number: int, chosen: Mapping[int, str | None], nulls: Collection[int]) -> sql.Composed:
+    def _statement(
+        self, number: int, chosen: Mapping[int, str | None], nulls: Collection[int], *, unreferred: bool
+    ) -> sql.Composed:
         values: list[sql.Composable] = []
         for column in self._columns:
             value = chosen[column["number"]]
@@ -364,10 +380,18 @@ class _Filler:
                     values.append(sql.SQL("NULL"))
                 else:
                     name, target, count = parent
-                    row = sql.Literal(number % count)
                     values.append(
-                        sql.SQL("(SELECT {} FROM {} ORDER BY ctid OFFSET {} LIMIT 1)").format(
-                            sql.Identifier(name), target, row
+                        sql.SQL(
+                            "(SELECT p.{name} FROM {target} p WHERE NOT EXISTS (SELECT FROM {own} c WHERE c.{column} ="
+                            " p.{name}) ORDER BY p.ctid LIMIT 1)"
+                            if unreferred
+                            else "(SELECT p.{name} FROM {target} p ORDER BY p.ctid OFFSET {row} LIMIT 1)"
+                        ).format(
+                            name=sql.Identifier(name),
+                            target=target,
+                            own=self.name,
+                            column=sql.Identifier(column["name"]),
+                            row=sql.Literal(number % count),
                         )
                     )
             elif value is None:

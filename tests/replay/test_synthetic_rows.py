@@ -297,6 +297,24 @@ def test_a_column_that_was_added_to_a_table_with_rows_holds_values_when_it_is_dr
     assert [verdict.grade for verdict in found.values()] == ["restores", "restores", "loses_data", "loses_data"]
 
 
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "CREATE TABLE u (id serial PRIMARY KEY, name text UNIQUE);"
+        " CREATE TABLE p (id serial PRIMARY KEY, u_id int NOT NULL UNIQUE REFERENCES u);",
+        "CREATE TABLE u (id uuid PRIMARY KEY); CREATE TABLE p (id uuid PRIMARY KEY REFERENCES u);",
+        "CREATE TABLE v (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY REFERENCES v);"
+        " CREATE TABLE p (id int PRIMARY KEY REFERENCES u);",
+    ],
+    ids=["unique", "the key itself", "of one that is so too"],
+)
+def test_where_each_row_is_referred_to_once_a_dropped_column_is_lost(write, verdicts, tables):
+    write("001_tables", tables)
+    write("002_flag", "ALTER TABLE p ADD b boolean NOT NULL DEFAULT false;", "ALTER TABLE p DROP COLUMN b;")
+    write("003_no_flag", "ALTER TABLE p DROP COLUMN b;", "ALTER TABLE p ADD COLUMN b boolean NOT NULL DEFAULT false;")
+    assert verdicts()["003_no_flag"].grade == "loses_data"
+
+
 @pytest.mark.long
 def test_a_table_that_no_more_rows_fit_into_is_filled_again_in_the_next_copy(write, verdicts):
     write(
