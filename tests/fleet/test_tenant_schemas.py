@@ -442,7 +442,7 @@ def test_a_fleet_adds_scopes_and_registers_by_one_statement_a_database(server, e
 
 def test_row_security_holds_behind_the_views(tenants, folder, server):
     roles = ("anon", "authenticated", "service_role")
-    missing = [role for role in roles if not execute(tenants, f"SELECT FROM pg_roles WHERE rolname = '{role}'")]
+    missing = [role for role in roles if not execute(tenants, f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'")]
     for role in missing:
         execute(tenants, f"CREATE ROLE {role}")
     try:
