@@ -208,7 +208,7 @@ BEGIN
     END IF;
     INSERT INTO migrollback_schema.migration_events (event, migration_name, details)
     VALUES ('history_changed', CASE WHEN TG_OP = 'DELETE' THEN OLD.migration_name ELSE NEW.migration_name END,
-            jsonb_strip_nulls(jsonb_build_object('table', migrollback_schema.scoped_definition(TG_TABLE_NAME),
+            jsonb_strip_nulls(jsonb_build_object('table', migrollback_schema.scoped_definition(TG_TABLE_NAME::text),
                                                  'operation', TG_OP, 'depends_on',
                                                  CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD)
                                                       ELSE to_jsonb(NEW) END -> 'depends_on'))

@@ -53,19 +53,19 @@ BEGIN
                p.proleakproof, p.proconfig, p.prosrc) ORDER BY p.proname COLLATE "C")) INTO functions
       FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid = ANY (ours.routines);
     SELECT migrollback_schema.hash_of_fields(array_agg(d.part ORDER BY d.part COLLATE "C")) INTO tables
-      FROM (SELECT concat_ws('|', 'column', migrollback_schema.scoped_definition(c.relname), a.attname,
+      FROM (SELECT concat_ws('|', 'column', migrollback_schema.scoped_definition(c.relname::text), a.attname,
                              format_type(a.atttypid, a.atttypmod), a.attnotnull) AS part
               FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
              WHERE c.oid = ANY (ours.tables) AND c.relkind = 'r'
                AND (a.attname <> 'scope' OR c.relname !~ '_of_scopes$')
             UNION ALL
             -- NOT NULL is a constraint of its own since PostgreSQL 18
-            SELECT concat_ws('|', 'constraint', migrollback_schema.scoped_definition(c.relname), k.conname,
+            SELECT concat_ws('|', 'constraint', migrollback_schema.scoped_definition(c.relname::text), k.conname,
                              k.convalidated, migrollback_schema.scoped_definition(pg_get_constraintdef(k.oid)))
               FROM pg_class c JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype <> 'n'
              WHERE c.oid = ANY (ours.tables)
             UNION ALL
-            SELECT concat_ws('|', 'trigger', migrollback_schema.scoped_definition(c.relname), t.tgname, p.proname,
+            SELECT concat_ws('|', 'trigger', migrollback_schema.scoped_definition(c.relname::text), t.tgname, p.proname,
                              t.tgtype, t.tgenabled)
               FROM pg_class c JOIN pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal
               JOIN pg_proc p ON p.oid = t.tgfoid AND p.oid = ANY (ours.routines)

@@ -217,7 +217,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
                ('migration_policies', 'refuse_policy_truncate')),
     ours AS MATERIALIZED (SELECT o.tables, o.routines FROM migrollback_schema.migration_system_objects() o),
     relation AS MATERIALIZED (
-        SELECT c.oid, migrollback_schema.scoped_definition(c.relname) AS relname, c.relkind
+        SELECT c.oid, migrollback_schema.scoped_definition(c.relname::text) AS relname, c.relkind
           FROM ours o JOIN pg_class c ON c.oid = ANY (o.tables)),
     installed AS (
         SELECT e.event_number, e.details -> 'system_state' AS state FROM migrollback_schema.migration_events e
