@@ -140,8 +140,10 @@ class Attempts:
 
     # -- after a lost connection -----------------------------------------------------------------------------------
 
-    def outcome(self, attempt_id: str) -> dict[str, Row]:
+    def outcome(self, attempt_id: str, process: int | None = None) -> dict[str, Row]:
         """Name -> how this attempt ended; empty: nothing of it was committed. Reconnects where it must. Does not write.
+
+        `process`: of the server, which is waited for first: what it was sent it may not have begun with.
 
         Raises
         ------
@@ -154,6 +156,8 @@ class Attempts:
                 try:
                     if self._session.connection.closed:
                         self._session.reconnect_patiently()
+                    if process is not None and not self._is_gone(process):
+                        raise errors.LockBusy(f"the server's process {process} is still at work")
                     through_gate = self._session.rights.through_gate
                     with self._session.transaction(lock_timeout="30s"):
                         rows = (
@@ -202,6 +206,19 @@ class Attempts:
             hint="The migration is still applied: try again.",
         )
 
+    def _is_gone(self, process: int) -> bool:
+        """Whether another process of the server has ended within `PATIENCE` seconds. Does not write."""
+        deadline = time.monotonic() + PATIENCE
+        while self._session.query(
+            "SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE a.pid = %(process)s"
+            " AND a.pid <> pg_catalog.pg_backend_pid()",
+            process=process,
+        ):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
     def after_lost_system_rollback(self, name: str, attempt_id: str) -> ExecutionResult | None:
         """The result of the rollback of the system itself; None: it was not committed. Does not write."""
         if not self._system_is_gone(attempt_id):
@@ -213,15 +230,21 @@ class Attempts:
         rows = [{"success": True, "message": message, "sql_executed": None, "migration_name": name}]
         return ExecutionResult(rows=rows, details={}, attempt_id=attempt_id)
 
-    def after_lost_apply(self, name: str, attempt_id: str) -> ExecutionResult:
+    def after_lost_apply(self, name: str, attempt_id: str, process: int) -> ExecutionResult:
         """How an apply ended whose connection was lost. Does not write.
+
+        Parameters
+        ----------
+        process : int
+            The server's process of that connection. All of the apply is one message: until that process is gone, it
+            may yet take the lock, and commit.
 
         Raises
         ------
         ConnectionFailed
             When nothing of it was committed, or that is not known.
         """
-        row = self.outcome(attempt_id).get(name)
+        row = self.outcome(attempt_id, process).get(name)
         if row is None:
             raise errors.ConnectionFailed(
                 "The connection was lost while the migration was applied, and nothing of it was committed",

@@ -295,6 +295,7 @@ class Commands:
         def attempt(lock_timeout: str) -> ExecutionResult:
             attempt_id = self._attempts.new()
             self._session.notice_log.keep()
+            process = self._session.connection.info.backend_pid
             try:
                 call = self._session.call_text(
                     "apply_migration",
@@ -310,7 +311,7 @@ class Commands:
                     details = self._session.read(queries=[self._attempts.details_query(attempt_id)])[0]
                     found = self._attempts.details_of(details)
             except errors.ConnectionFailed:
-                return self._attempts.after_lost_apply(record["name"], attempt_id)
+                return self._attempts.after_lost_apply(record["name"], attempt_id, process)
             return ExecutionResult(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._session.notices))
 
         return retrying(self._session, attempt, met_lock=_met_lock)
