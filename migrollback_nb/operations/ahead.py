@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core.errors import MigrollbackError
@@ -38,12 +39,12 @@ class ReadAhead:
     def work(self) -> Iterator[Work]:
         """The pieces, in the order in which they will be asked for."""
         for file in self._files:
-            yield lambda file=file: self._try(file)  # type: ignore[misc]
+            yield partial(self._try, file)
         for file in self._files:
-            yield lambda file=file: self.objects(file.up.text)  # type: ignore[misc]
+            yield partial(self.objects, file.up.text)
             sql = self._records.get(file.name, {}).get("rollback_sql")
             if sql:
-                yield lambda sql=sql: self.objects(sql)  # type: ignore[misc]
+                yield partial(self.objects, sql)
 
     def _try(self, file: MigrationFile) -> None:
         with suppress(MigrollbackError):  # raised when it is this file's turn

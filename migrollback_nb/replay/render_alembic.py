@@ -45,7 +45,7 @@ def render_revisions(
         reason = _Asking.why(down_)
         if revision is not None and revision.is_empty:
             down_, reason = (NOTHING, None), None
-        elif reason is None and not down_[0].strip():  # type: ignore[union-attr]
+        elif reason is None and not (down_[0] or "").strip():
             reason = "its downgrade does nothing that Alembic writes out"
         made[file.name] = Rendered(
             up=up[0],
